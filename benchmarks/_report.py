@@ -1,0 +1,156 @@
+"""What is printed: the machine, one table for every workload, and a summary. rich draws them where it can, else plain text."""
+
+import importlib.metadata
+import importlib.util
+import math
+import os
+import platform
+import sys
+from pathlib import Path
+
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+VERSIONED = ("klfast", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "optax", "numkong", "mpmath")
+
+
+def cpu_name():
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.lower().startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def available_cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cache_kib():
+    """Sizes in KiB of the caches that the first core sees, by name; empty where the system does not tell."""
+    sizes = {}
+    for folder in sorted(CPU_FOLDER.glob("cpu0/cache/index*")):
+        kind = {"Data": "d", "Instruction": "i"}.get((folder / "type").read_text().strip(), "")
+        name = f"L{(folder / 'level').read_text().strip()}{kind}"
+        sizes[name] = int((folder / "size").read_text().strip().removesuffix("K"))
+    return sizes
+
+
+def describe_machine(n_threads):
+    import klfast
+
+    versions = {"python": platform.python_version()}
+    for package in VERSIONED:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "cpu": cpu_name(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cores": available_cores(),
+        "cache_kib": cache_kib(),
+        "cpu_target": klfast._kernels.cpu_target(),
+        "threads": n_threads,
+        "versions": versions,
+    }
+
+
+def print_machine(machine):
+    caches = ", ".join(f"{name} {size} KiB" for name, size in machine["cache_kib"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    print(f"CPU: {machine['cpu']}, {machine['cores']} cores; cache of one core: {caches or 'unknown'}")
+    print(f"klfast CPU target: {machine['cpu_target']}; threads: {machine['threads']}")
+    print(f"Versions: {versions}")
+
+
+def is_in_cache(n_bytes, machine):
+    sizes = machine["cache_kib"].values()
+    return n_bytes <= 1024 * max(sizes) if sizes else None
+
+
+def number(value, form=".4g"):
+    return "" if value is None else format(value, form)
+
+
+def error_text(case, value):
+    """One cell of the accuracy columns; the 'infinite' case is either right or wrong."""
+    if value is None:
+        return ""
+    if case == "infinite":
+        return "right" if value == 0 else "wrong"
+    return "0" if value == 0 else ("NaN" if math.isnan(value) else f"{value:.0e}")
+
+
+def print_result(result):
+    """The table of one workload."""
+    cases = list(result["cases"])
+    place = {True: ", fits in cache", False: ", out of cache", None: ""}[result["in_cache"]]
+    title = f"{result['operation']}, {result['shape_text']} {result['dtype']}, {result['threads']} threads{place}"
+    header = ["contestant", "median ms", "best ms", "GB/s", "ratio to read", "times klfast"]
+    rows = []
+    for contestant in result["contestants"]:
+        if contestant["failure"]:
+            rows.append([contestant["name"], contestant["failure"]])
+            continue
+        figures = [number(contestant[key]) for key in ("median_ms", "best_ms")]
+        figures += [number(contestant["gb_per_s"], ".1f"), number(contestant["ratio_to_read"], ".2f")]
+        figures.append(number(contestant["times_klfast"], ".2f"))
+        errors = [error_text(case, contestant["relative_error"].get(case)) for case in cases]
+        rows.append([contestant["name"], *figures, *errors])
+    print_table(title, header + [f"error, {case}" for case in cases], rows)
+
+
+def print_summary(results, packages):
+    """One line for every workload: klfast's time and ratio, and how many times as long each package takes at its best."""
+    peers = [package for package in packages if package != "klfast"]
+    rows = []
+    for result in results:
+        own = next(contestant for contestant in result["contestants"] if contestant["name"] == "klfast")
+        row = [result["operation"], result["shape_text"], result["dtype"], number(own["median_ms"])]
+        row.append(number(own["ratio_to_read"], ".2f"))
+        for peer in peers:
+            times = [entry["times_klfast"] for entry in result["contestants"] if entry["package"] == peer]
+            row.append(number(min((time for time in times if time is not None), default=None), ".1f"))
+        rows.append(row)
+    header = ["operation", "shape", "dtype", "klfast ms", "ratio to read", *(f"{peer} takes" for peer in peers)]
+    print_table("Summary: medians; a peer's figure is its time over klfast's", header, rows)
+
+
+def print_table(title, header, rows):
+    if sys.stdout.isatty() and _rich_is_installed():
+        _print_rich(title, header, rows)
+    else:
+        _print_plain(title, header, rows)
+
+
+def _rich_is_installed():
+    return importlib.util.find_spec("rich") is not None
+
+
+def _print_rich(title, header, rows):
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(header):
+        table.add_column(column, justify="right" if position else "left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def _print_plain(title, header, rows):
+    """The table in Markdown. A failure has two cells only, and its text may be wider than its column."""
+    widths = [
+        max(len(header[i]), *(len(row[i]) for row in rows if len(row) == len(header) or i == 0))
+        for i in range(len(header))
+    ]
+    print(f"\n{title}\n")
+    print("| " + " | ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True)) + " |")
+    print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    for row in rows:
+        cells = [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        print("| " + " | ".join(cells) + " |")
+    sys.stdout.flush()

@@ -1,0 +1,185 @@
+"""Measure klfast, a plain read of the same bytes and every installed peer in one run: speed and error side by side.
+
+    python benchmarks/compare.py                        the usual run
+    python benchmarks/compare.py --quick --peers numpy  a first look
+    python benchmarks/compare.py --only "kl_divergence .*float64" --json result.json
+
+README.md beside this file says what is compared with what and how to read the tables.
+"""
+
+import argparse
+import json
+import math
+import re
+import statistics
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+from _exact import exact_rows, relative_errors
+from _peers import PEER_LOADERS, load_contestants
+from _report import available_cores, describe_machine, is_in_cache, print_machine, print_result, print_summary
+from _timing import alternate, repeats_for
+from _workloads import LEVELS, accuracy_cases, all_workloads, make_arrays
+
+MEMORY_LIMIT = 4.2e9  # bytes; a contestant that would need more for its temporary arrays is left out
+SAMPLE_SECONDS = 0.02
+QUICK_SAMPLE_SECONDS = 0.002
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, metavar="N", help="threads for all who can be told (default: all cores)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="samples for each contestant (default: 9; 3 if quick)")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--quick", action="store_true", help="small workloads only")
+    level.add_argument("--full", action="store_true", help="also the largest workloads")
+    parser.add_argument("--only", metavar="PATTERN", help="a regular expression that the workload's name must contain")
+    parser.add_argument("--peers", metavar="A,B", help=f"the peers to load (default: {','.join(PEER_LOADERS)})")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with base.npy, test_q8.npy and targets.npy")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
+    options = parser.parse_args(arguments)
+    for name in ("threads", "rounds"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name}: {getattr(options, name)} is less than 1")
+    options.threads = options.threads or available_cores()
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.peers = list(PEER_LOADERS) if options.peers is None else options.peers.split(",")
+    unknown = set(options.peers) - set(PEER_LOADERS)
+    if unknown:
+        parser.error(f"--peers: {sorted(unknown)[0]!r} is none of {', '.join(PEER_LOADERS)}")
+    options.level = "quick" if options.quick else "full" if options.full else "default"
+    options.sample_seconds = QUICK_SAMPLE_SECONDS if options.quick else SAMPLE_SECONDS
+    return options
+
+
+def choose_workloads(options):
+    levels = LEVELS[: LEVELS.index(options.level) + 1]
+    return [
+        workload
+        for workload in all_workloads(options.data)
+        if workload.level in levels and re.search(options.only or "", workload.name)
+    ]
+
+
+def measure_errors(contestant, workload):
+    """The relative error on each accuracy case, by case; empty for the read, which computes nothing."""
+    errors = {}
+    if contestant.name == "read":
+        return errors
+    for case, arrays in accuracy_cases(workload).items():
+        exact = exact_rows(workload.operation, arrays, contestant.normalises)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a division by zero in the peer's own expression
+            result = contestant.functions[workload.operation](*map(contestant.convert, arrays))
+        errors[case] = relative_errors(exact, result)
+    return errors
+
+
+def prepare(contestant, workload, arrays, sample_seconds):
+    """Convert, compile, warm up and calibrate. Returns the call to time, its repeats for one sample and its errors."""
+    n_bytes = sum(array.nbytes for array in arrays)
+    needed = n_bytes + contestant.temporaries * arrays[0].nbytes
+    if needed > MEMORY_LIMIT:
+        raise MemoryError(f"left out: would need about {needed / 1e9:.1f} GB")
+    errors = measure_errors(contestant, workload)
+    call = partial(contestant.functions[workload.operation], *map(contestant.convert, arrays))
+    call()
+    return call, repeats_for(call, sample_seconds), errors
+
+
+def run_workload(workload, contestants, options, machine):
+    """Measure one workload with everybody who has a function for it."""
+    arrays = make_arrays(workload)
+    contestants = [contestant for contestant in contestants if workload.operation in contestant.functions]
+    calls, repeats, errors, failures = {}, {}, {}, {}
+    for contestant in contestants:
+        name = contestant.name
+        try:
+            calls[name], repeats[name], errors[name] = prepare(contestant, workload, arrays, options.sample_seconds)
+        except Exception as error:  # whatever a peer may raise belongs into the table; the others go on
+            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    samples = alternate(calls, repeats, options.rounds)
+    n_bytes = sum(array.nbytes for array in arrays if array.dtype.kind == "f")
+    entries = [
+        {
+            "name": contestant.name,
+            "package": contestant.package,
+            "threads": options.threads if contestant.threads == "n_threads" else contestant.threads,
+            "normalises": contestant.normalises,
+            "failure": failures.get(contestant.name),
+            "samples_ms": [1e3 * seconds for seconds in samples.get(contestant.name, [])],
+            "relative_error": errors.get(contestant.name, {}),
+        }
+        for contestant in contestants
+    ]
+    add_ratios(entries, n_bytes)
+    return {
+        "operation": workload.operation,
+        "shape": list(workload.shape),
+        "shape_text": workload.shape_text + (" (real)" if workload.folder else ""),
+        "dtype": workload.dtype,
+        "threads": options.threads,
+        "bytes": n_bytes,
+        "in_cache": is_in_cache(n_bytes, machine),
+        "cases": list(accuracy_cases(workload)),
+        "contestants": entries,
+    }
+
+
+def add_ratios(entries, n_bytes):
+    """Medians, bests, and what follows from them; None where there is nothing to compare with."""
+    medians = {entry["name"]: statistics.median(entry["samples_ms"]) for entry in entries if entry["samples_ms"]}
+    read, own = medians.get("read"), medians.get("klfast")
+    for entry in entries:
+        median = medians.get(entry["name"])
+        entry["median_ms"] = median
+        entry["best_ms"] = min(entry["samples_ms"], default=None)
+        entry["gb_per_s"] = median and n_bytes / median / 1e6
+        entry["ratio_to_read"] = read / median if read and median else None
+        entry["times_klfast"] = median / own if own and median else None
+
+
+def without_infinities(value):
+    """The same structure with NaN and infinity as text, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {key: without_infinities(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_infinities(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_notes(contestants, missing):
+    for contestant in contestants:
+        if contestant.threads != "n_threads":
+            print(f"{contestant.name}: threads: {contestant.threads}")
+    for package, reason in missing.items():
+        print(f"{package}: missing ({reason})")
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    workloads = choose_workloads(options)
+    if not workloads:
+        print(f"compare.py: no workload's name contains {options.only!r}", file=sys.stderr)
+        return 2
+    contestants, missing = load_contestants(options.peers, options.threads)
+    machine = describe_machine(options.threads)
+    print_machine(machine)
+    print_notes(contestants, missing)
+    results = []
+    for workload in workloads:
+        results.append(run_workload(workload, contestants, options, machine))
+        print_result(results[-1])
+    print_summary(results, list(dict.fromkeys(contestant.package for contestant in contestants)))
+    if options.json:
+        settings = {"level": options.level, "rounds": options.rounds, "sample_seconds": options.sample_seconds}
+        report = {"machine": machine, "settings": settings, "missing": missing, "results": results}
+        options.json.write_text(json.dumps(without_infinities(report), indent=2, allow_nan=False) + "\n")
+    own = [entry for result in results for entry in result["contestants"] if entry["package"] == "klfast"]
+    return 1 if any(entry["failure"] for entry in own) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Walks rows and blocks and adds up block results in order. No arithmetic of its own, no errors: see klfast._dispatch.
+
+Few long rows and many rows both use all threads: rows are shared out if there are enough of them, else the blocks of a row
+are. Blocks have a fixed length and are added up in their order either way, so the result does not depend on it.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cython.parallel cimport prange
+from libc.string cimport memset
+cimport numpy as cnp
+
+import os
+
+cnp.import_array()
+
+cdef extern from "kernels.h" nogil:
+    ctypedef struct klfast_state:
+        pass
+    ctypedef struct klfast_row:
+        int walk
+        double label_logit
+    ctypedef struct klfast_operation:
+        void (*block)(klfast_state *, const void *, const void *, Py_ssize_t, const klfast_row *) noexcept nogil
+        void (*join)(klfast_state *, const klfast_state *) noexcept nogil
+        int (*finish)(const klfast_state *, klfast_row *, double *) noexcept nogil
+        Py_ssize_t block_length
+    ctypedef struct klfast_level:
+        klfast_operation operation[11][2]
+        double (*read_sum)(const double *, const double *, Py_ssize_t) noexcept nogil
+    ctypedef struct klfast_target:
+        const char *name
+        const klfast_level *level
+    enum:
+        KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
+        LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_CROSS_ENTROPY
+        FLOAT32, FLOAT64, KLFAST_LONGEST_BLOCK, KLFAST_TARGETS
+    void klfast_find_targets(klfast_target *)
+    void klfast_begin_row(klfast_row *, const klfast_operation *, int, int, const char *, Py_ssize_t, const char *, Py_ssize_t, Py_ssize_t)
+    void klfast_gather(char *, const char *, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+
+cdef extern from "openmp_version.h" nogil:
+    int KLFAST_HAS_OPENMP
+    int KLFAST_OPENMP_VERSION
+
+OPERATIONS = {
+    "kl_divergence": KL_DIVERGENCE,
+    "cross_entropy": CROSS_ENTROPY,
+    "entropy": ENTROPY,
+    "raw_kl_divergence": RAW_KL_DIVERGENCE,
+    "raw_cross_entropy": RAW_CROSS_ENTROPY,
+    "raw_entropy": RAW_ENTROPY,
+    "logits_kl_divergence": LOGITS_KL_DIVERGENCE,
+    "logits_js_divergence": LOGITS_JS_DIVERGENCE,
+    "logits_entropy": LOGITS_ENTROPY,
+    "logits_logsumexp": LOGITS_LOGSUMEXP,
+}
+
+
+# ---- the CPU level, chosen once ----
+
+cdef klfast_target targets[3]
+cdef const klfast_level *chosen = NULL
+cdef str chosen_name
+
+
+def cpu_targets():
+    """The names of the levels that this CPU can run, best last."""
+    return [targets[i].name.decode() for i in range(KLFAST_TARGETS) if targets[i].level != NULL]
+
+
+def cpu_target():
+    """The name of the level in use."""
+    return chosen_name
+
+
+def _choose():
+    global chosen, chosen_name
+    klfast_find_targets(targets)
+    possible = cpu_targets()
+    wanted = os.environ.get("KLFAST_CPU") or possible[-1]
+    if wanted not in possible:
+        raise ImportError(f"KLFAST_CPU={wanted!r} is not possible here; possible are {', '.join(possible)}")
+    for i in range(KLFAST_TARGETS):
+        if targets[i].level != NULL and targets[i].name.decode() == wanted:
+            chosen = targets[i].level
+            chosen_name = wanted
+
+
+_choose()
+
+
+def has_openmp():
+    """Whether this build shares work out over threads."""
+    return KLFAST_HAS_OPENMP != 0
+
+
+def openmp_runtime():
+    """The version of the OpenMP standard that the build follows, as its date; empty without OpenMP."""
+    return str(KLFAST_OPENMP_VERSION) if KLFAST_HAS_OPENMP else ""
+
+
+# ---- one block, one row ----
+
+cdef struct rows_t:
+    const char *a
+    const char *b
+    Py_ssize_t row_stride_a, row_stride_b, stride_a, stride_b, length, size
+    int operation_id, type
+    const klfast_operation *operation
+
+
+cdef void one_block(const rows_t *rows, Py_ssize_t row, Py_ssize_t start, const klfast_row *told, klfast_state *state) noexcept nogil:
+    """The state of the block at `start`; elements that do not lie side by side are gathered into a buffer first."""
+    cdef double buffer_a[KLFAST_LONGEST_BLOCK]
+    cdef double buffer_b[KLFAST_LONGEST_BLOCK]
+    cdef const char *a = rows.a + row * rows.row_stride_a + start * rows.stride_a
+    cdef const char *b = rows.b + row * rows.row_stride_b + start * rows.stride_b
+    cdef Py_ssize_t length = min(rows.length - start, rows.operation.block_length)
+    if rows.stride_a != rows.size:
+        klfast_gather(<char *> buffer_a, a, rows.stride_a, rows.size, length)
+        a = <const char *> buffer_a
+    if rows.stride_b != rows.size:
+        klfast_gather(<char *> buffer_b, b, rows.stride_b, rows.size, length)
+        b = <const char *> buffer_b
+    rows.operation.block(state, a, b, length, told)
+
+
+cdef void begin(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_row *told) noexcept nogil:
+    klfast_begin_row(told, rows.operation, rows.operation_id, rows.type, rows.a + row * rows.row_stride_a, rows.stride_a,
+                     rows.b + row * rows.row_stride_b, rows.stride_b, rows.length)
+    if label_logits != NULL:
+        told.label_logit = label_logits[row]
+
+
+cdef double whole_row(const rows_t *rows, Py_ssize_t row, const double *label_logits) noexcept nogil:
+    """Walks one row, as often as the operation wants, on the calling thread."""
+    cdef klfast_row told
+    cdef klfast_state total, state
+    cdef Py_ssize_t start
+    cdef double result
+    begin(rows, row, label_logits, &told)
+    while True:
+        one_block(rows, row, 0, &told, &total)
+        start = rows.operation.block_length
+        while start < rows.length:
+            one_block(rows, row, start, &told, &state)
+            rows.operation.join(&total, &state)
+            start += rows.operation.block_length
+        if not rows.operation.finish(&total, &told, &result):
+            return result
+
+
+cdef double shared_row(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_state *states, int n_threads) noexcept nogil:
+    """The same, with the blocks shared out and then added up in their order."""
+    cdef klfast_row told
+    cdef klfast_state total
+    cdef Py_ssize_t block_length = rows.operation.block_length
+    cdef Py_ssize_t blocks = (rows.length + block_length - 1) // block_length
+    cdef Py_ssize_t i
+    cdef double result
+    begin(rows, row, label_logits, &told)
+    while True:
+        for i in prange(blocks, num_threads=n_threads, schedule="static"):
+            one_block(rows, row, i * block_length, &told, &states[i])
+        total = states[0]
+        for i in range(1, blocks):
+            rows.operation.join(&total, &states[i])
+        if not rows.operation.finish(&total, &told, &result):
+            return result
+
+
+# ---- many rows ----
+
+cdef fused real:
+    float
+    double
+
+# Below this many elements a call is not worth waking threads for.
+cdef enum:
+    SMALL_WORK = 32768
+
+
+cdef int walk(const rows_t *rows, Py_ssize_t count, const double *label_logits, double[:] out, int n_threads) except -1:
+    cdef Py_ssize_t row, blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
+    cdef klfast_state *states
+    if n_threads <= 1 or count * rows.length < SMALL_WORK:
+        with nogil:
+            for row in range(count):
+                out[row] = whole_row(rows, row, label_logits)
+    elif count >= 4 * n_threads or blocks == 1:
+        for row in prange(count, num_threads=n_threads, schedule="static", nogil=True):
+            out[row] = whole_row(rows, row, label_logits)
+    else:
+        states = <klfast_state *> PyMem_Malloc(blocks * sizeof(klfast_state))
+        if states == NULL:
+            raise MemoryError()
+        with nogil:
+            for row in range(count):
+                out[row] = shared_row(rows, row, label_logits, states, n_threads)
+        PyMem_Free(states)
+    return 0
+
+
+cdef rows_t describe(int operation_id, const real[:, :] a, const real[:, :] b) noexcept:
+    cdef rows_t rows
+    rows.type = FLOAT32 if real is float else FLOAT64
+    rows.operation_id = operation_id
+    rows.operation = &chosen.operation[operation_id][rows.type]
+    rows.a, rows.b = <const char *> &a[0, 0], <const char *> &b[0, 0]
+    rows.row_stride_a, rows.row_stride_b = a.strides[0], b.strides[0]
+    rows.stride_a, rows.stride_b = a.strides[1], b.strides[1]
+    rows.length, rows.size = a.shape[1], sizeof(real)
+    if rows.length == 1:
+        rows.stride_a = rows.stride_b = rows.size
+    return rows
+
+
+cdef int reduce_any(int operation_id, const real[:, :] a, const real[:, :] b, double[:] out, int n_threads) except -1:
+    cdef rows_t rows = describe(operation_id, a, b)
+    return walk(&rows, a.shape[0], NULL, out, n_threads)
+
+
+cdef int reduce_labels_any(const real[:, :] x, const long long[:] labels, double[:] out, int n_threads) except -1:
+    cdef rows_t rows = describe(LOGITS_CROSS_ENTROPY, x, x)
+    cdef Py_ssize_t row
+    cdef double *label_logits = <double *> PyMem_Malloc(x.shape[0] * sizeof(double))
+    if label_logits == NULL:
+        raise MemoryError()
+    for row in range(x.shape[0]):
+        label_logits[row] = x[row, labels[row]]
+    walk(&rows, x.shape[0], label_logits, out, n_threads)
+    PyMem_Free(label_logits)
+    return 0
+
+
+def reduce(int operation_id, cnp.ndarray a, cnp.ndarray b, double[:] out, int n_threads):
+    """Writes one number per row of a and b into out. Both are (rows, length), of the same type, with any strides."""
+    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32:
+        reduce_any[float](operation_id, a, b, out, n_threads)
+    else:
+        reduce_any[double](operation_id, a, b, out, n_threads)
+
+
+def reduce_labels(cnp.ndarray x, const long long[:] labels, double[:] out, int n_threads):
+    """Writes the cross-entropy of one class id per row of logits into out."""
+    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
+        reduce_labels_any[float](x, labels, out, n_threads)
+    else:
+        reduce_labels_any[double](x, labels, out, n_threads)
+
+
+def quick(int operation_id, p, q):
+    """The result for two small contiguous vectors of one type, as a float; None if that is not what they are."""
+    cdef rows_t rows
+    cdef cnp.ndarray a, b
+    cdef int type_number
+    if not (cnp.PyArray_CheckExact(p) and cnp.PyArray_CheckExact(q)):
+        return None
+    a, b = p, q
+    type_number = cnp.PyArray_TYPE(a)
+    if type_number == cnp.NPY_FLOAT32:
+        rows.type, rows.size = FLOAT32, 4
+    elif type_number == cnp.NPY_FLOAT64:
+        rows.type, rows.size = FLOAT64, 8
+    else:
+        return None
+    if cnp.PyArray_TYPE(b) != type_number or cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_NDIM(b) != 1:
+        return None
+    rows.length = cnp.PyArray_DIM(a, 0)
+    if rows.length != cnp.PyArray_DIM(b, 0) or rows.length < 1 or rows.length > 4096:
+        return None
+    if not (cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_ISCARRAY_RO(b)):
+        return None
+    rows.operation_id = operation_id
+    rows.operation = &chosen.operation[operation_id][rows.type]
+    rows.a, rows.b = <const char *> cnp.PyArray_DATA(a), <const char *> cnp.PyArray_DATA(b)
+    rows.row_stride_a = rows.row_stride_b = 0
+    rows.stride_a = rows.stride_b = rows.size
+    return whole_row(&rows, 0, NULL)
+
+
+def read_sum(const unsigned char[:, ::1] a, const unsigned char[:, ::1] b, int n_threads):
+    """Adds up the same bytes as doubles and does nothing else: the memory limit, for benchmarks."""
+    cdef Py_ssize_t total = a.shape[0] * a.shape[1] // 8, chunk = 4096, i, chunks = (total + chunk - 1) // chunk
+    cdef const double *first = <const double *> &a[0, 0]
+    cdef const double *second = <const double *> &b[0, 0]
+    cdef double result = 0
+    for i in prange(chunks, num_threads=n_threads, schedule="static", nogil=True):
+        result += chosen.read_sum(first + i * chunk, second + i * chunk, min(chunk, total - i * chunk))
+    return result

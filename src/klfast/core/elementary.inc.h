@@ -1,0 +1,57 @@
+/* Elementary functions of one number, branch-free so that a loop over lanes becomes vector code.
+ *
+ * Included once for float and once for double, between real_f32.inc.h / real_f64.inc.h and real_end.inc.h, which define
+ * REAL, INTEGER, F(name) and the constants. u is half a unit in the last place: 2^-24 or 2^-53.
+ *
+ * A choice is written as `mask ? x : y` between values that are both computed before: GCC would otherwise move one of them
+ * into a branch and give up on vectors. */
+
+/* a*log(a/(c*b)) - a + c*b, never negative, and in *excess a - c*b, for a >= 0 and c, b > 0.
+ * c is c + c_low if `careful`; then b = 0 = a gives 0 as well. a < 0 or b = 0 < a is the caller's business.
+ * Domain: c*b normal; a zero, normal, or (subnormal, and c*b above LOWEST_WEIGHT); all below 2^100 (2^900).
+ * Within a factor 2 the value is s*d + a*tail(s) with s = d/(a + c*b): no cancellation however close a and c*b are.
+ * Further apart a loses a power of two first, and a*(log(a/(c*b)) - 1) + c*b loses nothing either, because the result
+ * is then at least a seventh of the larger of a and c*b. Largest error: 6 u.
+ * `raw`: only where a and c*b are within a factor 2; elsewhere a*log(a/(c*b)) and an excess of 0, so that the two still
+ * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. */
+static inline REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
+    REAL cb = c * b;
+    INTEGER difference = F(bits)(a) - F(bits)(cb);
+    INTEGER far = -(INTEGER)((UNSIGNED)(difference + (ONE_EXPONENT - 1)) > (UNSIGNED)(2 * ONE_EXPONENT - 2));
+    INTEGER field = (difference + HALF_EXPONENT) & EXPONENT_MASK & far;
+    REAL scaled = F(from_bits)(F(bits)(a) - field), k = F(exponent)(field);
+    REAL d = F(difference)(scaled, c, b), e = F(difference)(a, c, b), sum = scaled + cb;
+    if (careful) {
+        d = F(fma)(-c_low, b, d);
+        e = F(fma)(-c_low, b, e);
+        sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
+    }
+    REAL s = d / sum, z = s * s, tail = s * z * F(middle_log_polynomial)(z);
+    REAL log_base = F(fma)(k, LN2_PER_FIELD, raw ? 2 * s : F(fma)(2, s, -1));
+    REAL near_base = s * d, far_base = F(fma)(a, log_base, raw ? 0 : cb);
+    REAL base = far ? far_base : near_base, near_excess = far ? 0 : e;
+    *excess = raw ? near_excess : e;
+    return F(fma)(a, tail, base);
+}
+
+/* log(a/b) for normal a, b > 0. Largest error 3 u, also where a/b is close to 1. */
+static inline REAL F(log_ratio)(REAL a, REAL b) {
+    INTEGER field = (F(bits)(a) - F(bits)(b) + HALF_EXPONENT) & EXPONENT_MASK;
+    REAL scaled = F(from_bits)(F(bits)(a) - field);
+    REAL s = (scaled - b) / (scaled + b), z = s * s, k = F(exponent)(field);
+    return F(fma)(k, LN2_PER_FIELD, F(fma)(s * z, F(log_polynomial)(z), 2 * s));
+}
+
+/* exp(x) = fraction * 2^k with k an integer and 0.7 < fraction < 1.42, for |x| <= 1.25*EXP_LIMIT. Largest error 2 u.
+ * x is taken as it is: subtracting a maximum first would round, and the rounding of x - max would be multiplied by
+ * up to 100 on its way through exp. Scale by 2^(k - K) instead, which is exact. */
+static inline REAL F(exp_parts)(REAL x, REAL *k) {
+    *k = F(fma)(x, LOG2_E, ROUNDING_SHIFT) - ROUNDING_SHIFT;
+    REAL r = F(fma)(-*k, LN2_LOW, F(fma)(-*k, LN2_HIGH, x));
+    return 1 + F(fma)(r * r, F(exp_polynomial)(r), r);
+}
+
+/* fraction * 2^k with k an integer, 0 where k is below the exponents of normal numbers. */
+static inline REAL F(scale)(REAL fraction, REAL k) {
+    return fraction * F(power_of_two)(k > LOWEST_EXPONENT ? k : LOWEST_EXPONENT);
+}

@@ -1,0 +1,68 @@
+/* A fixed number of lanes, whatever the width of the vector registers: this is what makes the bits the same everywhere.
+ *
+ * A block is walked in steps of STEP elements. The terms of a step are folded onto LANES running sums: four terms with each
+ * other first, as a tree, then onto the lane. Float lanes are double, so nothing is lost on them. Double lanes take up to
+ * 16 folds (RUN_LENGTH elements) and then hand over to a compensated sum. Largest error of a sum of non-negative terms: 3 u in float
+ * (u = 2^-24), 10 u in double (u = 2^-53), both for the worst input; a fraction of u for any that does not conspire. */
+
+typedef struct {
+    double high[LANES];
+#if CARRY
+    double low[LANES], run[LANES];
+#endif
+} F(lanes);
+
+static inline void F(fold)(F(lanes) *sum, const REAL *restrict term) {
+    for (int j = 0; j < LANES; j++) {
+        REAL four = (term[j] + term[LANES + j]) + (term[2 * LANES + j] + term[3 * LANES + j]);
+#if CARRY
+        sum->run[j] += four;
+#else
+        sum->high[j] += four;
+#endif
+    }
+}
+
+/* Ends a run of folds; call it at least every RUN_LENGTH elements. */
+static inline void F(end_run)(F(lanes) *sum) {
+#if CARRY
+    for (int j = 0; j < LANES; j++) {
+        double run = sum->run[j], total = sum->high[j] + run, part = total - sum->high[j];
+        sum->low[j] += (sum->high[j] - (total - part)) + (run - part);
+        sum->high[j] = total;
+        sum->run[j] = 0.0;
+    }
+#else
+    (void)sum;
+#endif
+}
+
+/* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. */
+static inline wide_sum F(lane_total)(const F(lanes) *sum) {
+    double high[LANES], low[LANES];
+    for (int j = 0; j < LANES; j++) {
+        high[j] = sum->high[j];
+#if CARRY
+        low[j] = sum->low[j];
+#else
+        low[j] = 0.0;
+#endif
+    }
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) {
+            double total = high[j] + high[half + j], part = total - high[j];
+            low[j] += low[half + j] + ((high[j] - (total - part)) + (high[half + j] - part));
+            high[j] = total;
+        }
+    wide_sum total = {high[0], low[0]};
+    /* inf and NaN have no rounding error */
+    if (!(fabs(total.high) <= 0x1.fffffffffffffp1023)) total.low = 0.0;
+    return total;
+}
+
+/* The address of a whole step at `start`: the array itself, or a copy filled up with `neutral` at the end of the row. */
+static inline const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral, REAL *padded) {
+    if (length - start >= STEP) return array + start;
+    for (ptrdiff_t j = 0; j < STEP; j++) padded[j] = start + j < length ? array[start + j] : neutral;
+    return padded;
+}

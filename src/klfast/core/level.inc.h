@@ -1,0 +1,83 @@
+/* One CPU level: every kernel, and the table of them. Included by the level_*.c files, which are compiled with the flags of
+ * their level and define KLFAST_LEVEL (the table's name) and KLFAST_FMA. Everything else is static, so the linker cannot
+ * mix levels up. */
+
+#if defined(__GNUC__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE
+#define __builtin_prefetch(address) ((void)0)
+#endif
+
+#include "kernels.h"
+#include "polynomials.h"
+
+#include "real_f32.inc.h"
+#include "lanes.inc.h"
+#include "elementary.inc.h"
+#include "real_end.inc.h"
+
+#include "real_f64.inc.h"
+#include "lanes.inc.h"
+#include "elementary.inc.h"
+#include "real_end.inc.h"
+
+#include "scalar_math.h"
+#include "weights.h"
+#include "logits_rows.h"
+
+#include "real_f32.inc.h"
+#include "probability.inc.h"
+#include "logits.inc.h"
+#include "logits_unusual.inc.h"
+#include "real_end.inc.h"
+
+#include "real_f64.inc.h"
+#include "probability.inc.h"
+#include "logits.inc.h"
+#include "logits_unusual.inc.h"
+#include "real_end.inc.h"
+
+#include "unusual.h"
+#include "logits_js.h"
+
+#include "real_f32.inc.h"
+#include "table.inc.h"
+#include "real_end.inc.h"
+
+#include "real_f64.inc.h"
+#include "table.inc.h"
+#include "real_end.inc.h"
+
+static double read_sum(const double *a, const double *b, ptrdiff_t length) {
+    double lane[32] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    for (; i + 32 <= length; i += 32)
+        for (int j = 0; j < 32; j++) lane[j] += a[i + j] + b[i + j];
+    for (; i < length; i++) lane[0] += a[i] + b[i];
+    for (int j = 0; j < 32; j++) total += lane[j];
+    return total;
+}
+
+#define BOTH(NAME, JOIN, FINISH, IS_WEIGHTS)                              \
+    {                                                                     \
+        {NAME##_f32, JOIN, FINISH, IS_WEIGHTS ? 8192 : 2048, IS_WEIGHTS}, \
+        {NAME##_f64, JOIN, FINISH, IS_WEIGHTS ? 4096 : 1024, IS_WEIGHTS}, \
+    }
+
+const klfast_level KLFAST_LEVEL = {
+    .operation = {
+        [KL_DIVERGENCE] = BOTH(kl_divergence, weights_join, divergence_finish, 1),
+        [CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, cross_entropy_finish, 1),
+        [ENTROPY] = BOTH(entropy, weights_join, cross_entropy_finish, 1),
+        [RAW_KL_DIVERGENCE] = BOTH(raw_kl_divergence, weights_join, raw_divergence_finish, 1),
+        [RAW_CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, raw_finish, 1),
+        [RAW_ENTROPY] = BOTH(entropy, weights_join, raw_finish, 1),
+        [LOGITS_KL_DIVERGENCE] = BOTH(logits_kl, logits_kl_join, logits_kl_finish, 0),
+        [LOGITS_JS_DIVERGENCE] = BOTH(logits_js, logits_js_join, logits_js_finish, 0),
+        [LOGITS_ENTROPY] = BOTH(logits_entropy, softmax_join, logits_entropy_finish, 0),
+        [LOGITS_LOGSUMEXP] = BOTH(logsumexp, softmax_join, logsumexp_finish, 0),
+        [LOGITS_CROSS_ENTROPY] = BOTH(logsumexp, softmax_join, logits_cross_entropy_finish, 0),
+    },
+    .read_sum = read_sum,
+};

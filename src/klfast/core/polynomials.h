@@ -1,0 +1,171 @@
+/* Made by tools/fit_polynomials.py; change that, not this. */
+#ifndef KLFAST_POLYNOMIALS_H
+#define KLFAST_POLYNOMIALS_H
+
+#include "scalar.h"
+
+/* (2*atanh(s)/s - 2)/z with z = s*s, |s| <= 0.2012; relative error 3.0e-8. */
+static inline float log_polynomial_f32(float z) {
+    float value = 0x1.d3f8bc0000000p-3f;
+    value = fma_f32(value, z, 0x1.24c1380000000p-2f);
+    value = fma_f32(value, z, 0x1.9998040000000p-2f);
+    value = fma_f32(value, z, 0x1.5555560000000p-1f);
+    return value;
+}
+
+/* (2*atanh(s)/s - 2)/z with z = s*s, |s| <= 0.2012; relative error 5.6e-17. */
+static inline double log_polynomial_f64(double z) {
+    double value = 0x1.1834fc23ed05ep-3;
+    value = fma_f64(value, z, 0x1.0e55f0f02d565p-3);
+    value = fma_f64(value, z, 0x1.3b2ca531a43ccp-3);
+    value = fma_f64(value, z, 0x1.745c99a0cf384p-3);
+    value = fma_f64(value, z, 0x1.c71c731e1a8e6p-3);
+    value = fma_f64(value, z, 0x1.24924923ac143p-2);
+    value = fma_f64(value, z, 0x1.999999999a104p-2);
+    value = fma_f64(value, z, 0x1.5555555555555p-1);
+    return value;
+}
+
+/* the same for |s| <= 0.3339; relative error 3.0e-8. */
+static inline float middle_log_polynomial_f32(float z) {
+    float value = 0x1.f991a20000000p-3f;
+    value = fma_f32(value, z, 0x1.b6310a0000000p-3f);
+    value = fma_f32(value, z, 0x1.24fe6c0000000p-2f);
+    value = fma_f32(value, z, 0x1.9997bc0000000p-2f);
+    value = fma_f32(value, z, 0x1.5555560000000p-1f);
+    return value;
+}
+
+/* the same for |s| <= 0.3339; relative error 1.3e-16. */
+static inline double middle_log_polynomial_f64(double z) {
+    double value = 0x1.4b498744d53a8p-3;
+    value = fma_f64(value, z, 0x1.684c654555003p-4);
+    value = fma_f64(value, z, 0x1.eb95e56c9b2e5p-4);
+    value = fma_f64(value, z, 0x1.10ac6a365b636p-3);
+    value = fma_f64(value, z, 0x1.3b18adf615921p-3);
+    value = fma_f64(value, z, 0x1.745cf122a6404p-3);
+    value = fma_f64(value, z, 0x1.c71c726cb8f1dp-3);
+    value = fma_f64(value, z, 0x1.24924923df4bbp-2);
+    value = fma_f64(value, z, 0x1.999999999a275p-2);
+    value = fma_f64(value, z, 0x1.5555555555555p-1);
+    return value;
+}
+
+/* the same for |s| <= 0.502; relative error 6.9e-8. */
+static inline float wide_log_polynomial_f32(float z) {
+    float value = 0x1.3eae480000000p-2f;
+    value = fma_f32(value, z, 0x1.0feda00000000p-3f);
+    value = fma_f32(value, z, 0x1.d42e760000000p-3f);
+    value = fma_f32(value, z, 0x1.2438c20000000p-2f);
+    value = fma_f32(value, z, 0x1.999af00000000p-2f);
+    value = fma_f32(value, z, 0x1.5555560000000p-1f);
+    return value;
+}
+
+/* the same for |s| <= 0.502; relative error 3.1e-16. */
+static inline double wide_log_polynomial_f64(double z) {
+    double value = 0x1.98ca40d2e7906p-2;
+    value = fma_f64(value, z, -0x1.cca276132b165p-3);
+    value = fma_f64(value, z, 0x1.dc493485daf09p-3);
+    value = fma_f64(value, z, 0x1.af92cbd548d63p-5);
+    value = fma_f64(value, z, 0x1.d09bc9e44c1cep-4);
+    value = fma_f64(value, z, 0x1.dd8dac00219dbp-4);
+    value = fma_f64(value, z, 0x1.11417a8c327e7p-3);
+    value = fma_f64(value, z, 0x1.3b10e4e6fe8abp-3);
+    value = fma_f64(value, z, 0x1.745d317323ffap-3);
+    value = fma_f64(value, z, 0x1.c71c7138b52bbp-3);
+    value = fma_f64(value, z, 0x1.2492492552114p-2);
+    value = fma_f64(value, z, 0x1.9999999998ecdp-2);
+    value = fma_f64(value, z, 0x1.5555555555555p-1);
+    return value;
+}
+
+/* (exp(r) - 1 - r)/r^2, |r| <= 0.347; relative error 1.4e-7. */
+static inline float exp_polynomial_f32(float r) {
+    float value = 0x1.6dc6c80000000p-10f;
+    value = fma_f32(value, r, 0x1.12139e0000000p-7f);
+    value = fma_f32(value, r, 0x1.5554c00000000p-5f);
+    value = fma_f32(value, r, 0x1.5554d60000000p-3f);
+    value = fma_f32(value, r, 0x1.0000000000000p-1f);
+    return value;
+}
+
+/* (exp(r) - 1 - r)/r^2, |r| <= 0.347; relative error 4.2e-18. */
+static inline double exp_polynomial_f64(double r) {
+    double value = 0x1.1fd09acc74c11p-29;
+    value = fma_f64(value, r, 0x1.af525a1775480p-26);
+    value = fma_f64(value, r, 0x1.27e4ad924b5bdp-22);
+    value = fma_f64(value, r, 0x1.71de000871c21p-19);
+    value = fma_f64(value, r, 0x1.a01a01b5913b3p-16);
+    value = fma_f64(value, r, 0x1.a01a01ac98726p-13);
+    value = fma_f64(value, r, 0x1.6c16c16c14760p-10);
+    value = fma_f64(value, r, 0x1.111111110ff95p-7);
+    value = fma_f64(value, r, 0x1.5555555555557p-5);
+    value = fma_f64(value, r, 0x1.5555555555557p-3);
+    value = fma_f64(value, r, 0x1.0000000000000p-1);
+    return value;
+}
+
+/* the same for |r| <= 1.05; relative error 4.8e-8. */
+static inline float wide_exp_polynomial_f32(float r) {
+    float value = 0x1.0721fc0000000p-19f;
+    value = fma_f32(value, r, 0x1.a915d00000000p-16f);
+    value = fma_f32(value, r, 0x1.a372160000000p-13f);
+    value = fma_f32(value, r, 0x1.6c02fc0000000p-10f);
+    value = fma_f32(value, r, 0x1.1109a60000000p-7f);
+    value = fma_f32(value, r, 0x1.55556a0000000p-5f);
+    value = fma_f32(value, r, 0x1.5555660000000p-3f);
+    value = fma_f32(value, r, 0x1.0000000000000p-1f);
+    return value;
+}
+
+/* the same for |r| <= 1.05; relative error 1.4e-16. */
+static inline double wide_exp_polynomial_f64(double r) {
+    double value = 0x1.61c06cf07d66fp-41;
+    value = fma_f64(value, r, 0x1.99a5e395df8d4p-37);
+    value = fma_f64(value, r, 0x1.624322beee1e6p-33);
+    value = fma_f64(value, r, 0x1.1ee5362da446cp-29);
+    value = fma_f64(value, r, 0x1.ae61377c29849p-26);
+    value = fma_f64(value, r, 0x1.27e5067d73384p-22);
+    value = fma_f64(value, r, 0x1.71de3e7957b12p-19);
+    value = fma_f64(value, r, 0x1.a01a0191f75fap-16);
+    value = fma_f64(value, r, 0x1.a01a019ac8972p-13);
+    value = fma_f64(value, r, 0x1.6c16c16c1e838p-10);
+    value = fma_f64(value, r, 0x1.1111111113fc3p-7);
+    value = fma_f64(value, r, 0x1.555555555552ep-5);
+    value = fma_f64(value, r, 0x1.5555555555538p-3);
+    value = fma_f64(value, r, 0x1.0000000000000p-1);
+    return value;
+}
+
+/* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502; relative error 3.9e-9. */
+static inline float js_polynomial_f32(float z) {
+    float value = 0x1.c24fda0000000p-7f;
+    value = fma_f32(value, z, 0x1.2cafda0000000p-7f);
+    value = fma_f32(value, z, 0x1.28d1d80000000p-6f);
+    value = fma_f32(value, z, 0x1.10f1fe0000000p-5f);
+    value = fma_f32(value, z, 0x1.55559e0000000p-4f);
+    value = fma_f32(value, z, 0x1.0000000000000p-1f);
+    return value;
+}
+
+/* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502; relative error 2.9e-18. */
+static inline double js_polynomial_f64(double z) {
+    double value = 0x1.d7d19f9400bf3p-8;
+    value = fma_f64(value, z, -0x1.257bcf1b7735cp-8);
+    value = fma_f64(value, z, 0x1.46ab577a98b66p-8);
+    value = fma_f64(value, z, 0x1.2705e5c8fb476p-10);
+    value = fma_f64(value, z, 0x1.76bfc1fee10b4p-9);
+    value = fma_f64(value, z, 0x1.a7d4ef1119b71p-9);
+    value = fma_f64(value, z, 0x1.114dced3819e1p-8);
+    value = fma_f64(value, z, 0x1.681217768e5a1p-8);
+    value = fma_f64(value, z, 0x1.f07c563fc91b1p-8);
+    value = fma_f64(value, z, 0x1.6c16c08ed4416p-7);
+    value = fma_f64(value, z, 0x1.249249269c152p-6);
+    value = fma_f64(value, z, 0x1.111111110ea63p-5);
+    value = fma_f64(value, z, 0x1.5555555555565p-4);
+    value = fma_f64(value, z, 0x1.0000000000000p-1);
+    return value;
+}
+
+#endif

@@ -1,0 +1,217 @@
+/* Blocks of the probability family: each element is read once. What the fast loop cannot do (zeros, very small or large
+ * numbers, NaN) is noticed at the end of the block, and the block is done again: first by the careful variant of the same
+ * loop, then, if need be, by the functions of unusual.h. So rare input costs only the block that it is in. */
+
+/* What a sweep gathers. `lowest`: the smallest q; `careful`: the smallest but zero. */
+typedef struct {
+    F(lanes) mass, first, second;
+    REAL lowest[LANES], largest[LANES];
+    INTEGER sign[LANES], impossible[LANES];
+} F(sweep);
+
+static inline void F(begin_sweep)(F(sweep) *sums) {
+    memset(sums, 0, sizeof *sums);
+    for (int j = 0; j < LANES; j++) sums->lowest[j] = INFINITY;
+}
+
+static inline void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
+    for (int part = 0; part < STEP; part += LANES)
+        for (int j = 0; j < LANES; j++) {
+            REAL a = p[part + j], b = q[part + j], low = careful ? (b > 0 ? b : INFINITY) : b;
+            sums->lowest[j] = low < sums->lowest[j] ? low : sums->lowest[j];
+            sums->sign[j] |= careful ? F(bits)(a) | F(bits)(b) : F(bits)(a);
+            /* negative where b is zero and a is not */
+            if (careful) sums->impossible[j] |= (F(bits)(b) - 1) & ~(F(bits)(a) - 1);
+        }
+}
+
+static inline void F(end_runs)(F(sweep) *sums) {
+    F(end_run)(&sums->mass);
+    F(end_run)(&sums->first);
+    F(end_run)(&sums->second);
+}
+
+/* The sums of a sweep; returns 0 if they cannot be trusted: zeros or negative entries where the loop expects none, or numbers
+ * that leave the range in which its terms are exact. */
+static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
+    REAL lowest = INFINITY, largest = 0;
+    INTEGER sign = 0, impossible = 0;
+    for (int j = 0; j < LANES; j++) {
+        lowest = sums->lowest[j] < lowest ? sums->lowest[j] : lowest;
+        largest = sums->largest[j] > largest ? sums->largest[j] : largest;
+        sign |= sums->sign[j];
+        impossible |= sums->impossible[j];
+    }
+    state->mass = F(lane_total)(&sums->mass);
+    state->first = F(lane_total)(&sums->first);
+    state->second = F(lane_total)(&sums->second);
+    state->largest = (double)largest;
+    if (careful && impossible < 0) state->flags |= IS_INFINITE;
+    int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
+    int tiny = (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
+    return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && largest < INFINITY;
+}
+
+/* p and q summed: what the constant of a row is found with. */
+static void F(begin_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length) {
+    REAL padded_p[STEP], padded_q[STEP];
+    F(lanes) mass = {{0}}, other = {{0}};
+    memset(state, 0, sizeof *state);
+    for (ptrdiff_t i = 0; i < length; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < length && r < i + RUN_LENGTH; r += STEP) {
+            F(fold)(&mass, F(whole_step)(p, r, length, 0, padded_p));
+            F(fold)(&other, F(whole_step)(q, r, length, 0, padded_q));
+        }
+        F(end_run)(&mass);
+        F(end_run)(&other);
+    }
+    state->mass = F(lane_total)(&mass);
+    state->second = F(lane_total)(&other);
+}
+
+/* ---- divergence: the sums of gap and excess ---- */
+
+static inline void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end,
+                                       REAL c, REAL c_low, const int careful, const int raw) {
+    REAL padded_p[STEP], padded_q[STEP];
+    F(sweep) local = *sums;
+    for (ptrdiff_t i = begin; i < end; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < end && r < i + RUN_LENGTH; r += STEP) {
+            const REAL *restrict a = careful ? F(whole_step)(p, r, end, 0, padded_p) : p + r;
+            const REAL *restrict b = careful ? F(whole_step)(q, r, end, 0, padded_q) : q + r;
+            REAL first[STEP], second[STEP];
+            for (int j = 0; j < STEP; j++) first[j] = F(gap)(a[j], b[j], c, c_low, &second[j], careful, raw);
+            F(watch)(&local, a, b, careful);
+            F(fold)(&local.mass, a);
+            F(fold)(&local.first, first);
+            F(fold)(&local.second, second);
+        }
+        F(end_runs)(&local);
+    }
+    *sums = local;
+}
+
+/* One variant of each loop, so that each is compiled once. */
+static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end, REAL c) {
+    F(divergence_sweep)(s, p, q, 0, end, c, 0, 0, 0);
+}
+static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c, REAL c_low) {
+    F(divergence_sweep)(s, p, q, begin, end, c, c_low, 1, 0);
+}
+static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end) {
+    F(divergence_sweep)(s, p, q, 0, end, 1, 0, 0, 1);
+}
+static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end) {
+    F(divergence_sweep)(s, p, q, begin, end, 1, 0, 1, 1);
+}
+
+static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, int raw);
+
+static inline void F(divergence_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int raw) {
+    F(sweep) sums;
+    memset(state, 0, sizeof *state);
+    REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
+    int in_range = row->scale_p == 1.0 && row->scale_q == 1.0 && (double)c >= 0x1p-90 && (double)c <= 0x1p90;
+    if (!in_range) { F(divergence_unusual)(state, p, q, length, row, raw); return; }
+    REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
+    if (row->walk == WALK_FAST) {
+        ptrdiff_t whole = length - length % STEP;
+        F(begin_sweep)(&sums);
+        if (raw) F(raw_divergence_fast)(&sums, p, q, whole);
+        else F(divergence_fast)(&sums, p, q, whole, c);
+        if (whole < length) {
+            if (raw) F(raw_divergence_careful)(&sums, p, q, whole, length);
+            else F(divergence_careful)(&sums, p, q, whole, length, c, 0);
+        }
+        if (F(conclude)(state, &sums, lowest, 1)) return;
+        memset(state, 0, sizeof *state);
+        c_low = 0;
+    }
+    F(begin_sweep)(&sums);
+    if (raw) F(raw_divergence_careful)(&sums, p, q, 0, length);
+    else F(divergence_careful)(&sums, p, q, 0, length, c, c_low);
+    if (F(conclude)(state, &sums, lowest, 1)) return;
+    memset(state, 0, sizeof *state);
+    F(divergence_unusual)(state, p, q, length, row, raw);
+}
+
+/* ---- cross-entropy and entropy (`same`: q is p, and one array is read) ----
+ *
+ * In a careful walk the one q above `limit` is set aside (`largest`) and the others summed without it, so that a row that is
+ * nearly one-hot keeps the digits of its small rest. */
+
+static inline void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c,
+                                          REAL limit, const int careful, const int same) {
+    REAL padded_p[STEP], padded_q[STEP];
+    F(sweep) local = *sums;
+    for (ptrdiff_t i = begin; i < end; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < end && r < i + RUN_LENGTH; r += STEP) {
+            const REAL *restrict b = careful ? F(whole_step)(q, r, end, 0, padded_q) : q + r;
+            const REAL *restrict a = same ? b : careful ? F(whole_step)(p, r, end, 0, padded_p) : p + r;
+            REAL term[STEP], rest[STEP];
+            for (int j = 0; j < STEP; j++) {
+                REAL other = careful && !(b[j] > SMALLEST_NORMAL) ? SMALLEST_NORMAL : b[j];
+                term[j] = a[j] * F(log_ratio)(c, other);
+                rest[j] = careful && b[j] > limit ? 0 : b[j];
+            }
+            F(watch)(&local, a, b, careful);
+            F(fold)(&local.first, term);
+            F(fold)(&local.second, rest);
+            if (careful)
+                for (int j = 0; j < STEP; j++) {
+                    REAL large = b[j] > limit ? b[j] : 0;
+                    local.largest[j % LANES] = large > local.largest[j % LANES] ? large : local.largest[j % LANES];
+                }
+            if (careful || !same) F(fold)(&local.mass, a);
+        }
+        F(end_runs)(&local);
+    }
+    *sums = local;
+}
+
+static NOINLINE void F(cross_entropy_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end, REAL c) {
+    F(cross_entropy_sweep)(s, p, q, 0, end, c, INFINITY, 0, 0);
+}
+static NOINLINE void F(entropy_fast)(F(sweep) *s, const REAL *p, ptrdiff_t end, REAL c) {
+    F(cross_entropy_sweep)(s, p, p, 0, end, c, INFINITY, 0, 1);
+    s->mass = s->second;
+}
+static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c, REAL limit) {
+    F(cross_entropy_sweep)(s, p, q, begin, end, c, limit, 1, 0);
+}
+
+static void F(cross_entropy_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);
+
+static inline void F(cross_entropy_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int same) {
+    F(sweep) sums;
+    memset(state, 0, sizeof *state);
+    REAL c = (REAL)row->constant;
+    int in_range = row->scale_p == 1.0 && row->scale_q == 1.0 && c >= SMALLEST_NORMAL && (double)c <= HIGHEST_SUM;
+    if (!in_range) { F(cross_entropy_unusual)(state, p, q, length, row); return; }
+    if (row->walk == WALK_FAST) {
+        ptrdiff_t whole = length - length % STEP;
+        F(begin_sweep)(&sums);
+        if (same) F(entropy_fast)(&sums, p, whole, c);
+        else F(cross_entropy_fast)(&sums, p, q, whole, c);
+        if (whole < length) { /* the last few; in the fast walk nothing is set aside */
+            F(sweep) rest;
+            weights_state tail;
+            F(begin_sweep)(&rest);
+            F(cross_entropy_careful)(&rest, p, q, whole, length, c, INFINITY);
+            memset(&tail, 0, sizeof tail);
+            if (F(conclude)(&tail, &rest, SMALLEST_NORMAL, 1) && F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) {
+                add_sum(&state->mass, tail.mass);
+                add_sum(&state->first, tail.first);
+                add_sum(&state->second, tail.second);
+                state->flags |= tail.flags;
+                return;
+            }
+        } else if (F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) return;
+        memset(state, 0, sizeof *state);
+    }
+    F(begin_sweep)(&sums);
+    F(cross_entropy_careful)(&sums, p, q, 0, length, c, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY);
+    if (F(conclude)(state, &sums, SMALLEST_NORMAL, 1)) return;
+    memset(state, 0, sizeof *state);
+    F(cross_entropy_unusual)(state, p, q, length, row);
+}

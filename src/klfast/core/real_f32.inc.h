@@ -1,0 +1,34 @@
+/* The names that the .inc.h files use, for float. */
+#define REAL float
+#define INTEGER int32_t
+#define UNSIGNED uint32_t
+#define F(name) name##_f32
+/* Lanes are double: a step of 64 floats is folded, four to one, onto 16 of them. */
+#define LANES 16
+#define STEP 64
+#define RUN_LENGTH (16 * STEP)
+#define CARRY 0
+#define ONE_EXPONENT 0x00800000
+#define HALF_EXPONENT 0x00400000
+#define EXPONENT_MASK ((int32_t)0xff800000)
+#define LN2 0x1.62e43p-1f
+#define LN2_PER_FIELD (LN2 * FIELD_UNIT_f32)
+/* ln 2 in two parts; the first has few bits, so that its product with any k in use is exact also without FMA. */
+#define LN2_HIGH 0x1.63p-1f
+#define LN2_LOW (-0x1.bd0106p-13f)
+#define LOG2_E 0x1.715476p0f
+#define ROUNDING_SHIFT 0x1.8p23f
+#define LOWEST_EXPONENT (-127.0f)
+#define SMALLEST_NORMAL 0x1p-126f
+/* |x| up to here goes through exp as it is. */
+#define EXP_LIMIT 8192.0f
+/* Logits: a block with its exponentials stays in the nearest cache. Beyond these a block is computed again in double. */
+#define LOGITS_BLOCK 2048
+#define SMALLEST_LOGITS_GAP 0x1p-80
+#define LARGEST_LOGITS_GAP 0x1p60
+#define SMALLEST_REST 0x1p-80
+/* Probabilities: what the vector kernels take. Below SAFE a term may sink under the normal numbers. */
+#define LOWEST_WEIGHT 0x1p-96f
+#define HIGHEST_SUM 0x1p100
+#define SAFE_WEIGHT 0x1p-76f
+#define SAFE_SUM 0x1p-90

@@ -1,0 +1,66 @@
+/* Scalar double functions for joining and finishing; our own, so that the last bit does not depend on a C library. */
+#ifndef KLFAST_SCALAR_MATH_H
+#define KLFAST_SCALAR_MATH_H
+
+/* log(1 + x), x > -1. Largest error 3 u. */
+static double log1p_any(double x) {
+    if (x > -0.5 && x <= 2.0) {
+        double s = x / (2.0 + x), z = s * s;
+        return fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s);
+    }
+    double total = 1.0 + x;
+    if (!(total <= 0x1p1000)) return total;
+    return log_ratio_f64(total, 1.0) + (x - (total - 1.0)) / total;
+}
+
+/* exp(x); 0 below the normal numbers, inf above the range. Largest error 2 u. */
+static double exp_any(double x) {
+    double k, fraction;
+    if (!(x < 709.7)) return x < 0 || x > 0 ? HUGE_VAL : x;
+    fraction = exp_parts_f64(x > -800.0 ? x : -800.0, &k);
+    return scale_f64(fraction, k);
+}
+
+/* d + exp(-d) - 1, never negative. Largest error 4 u. */
+static double exp_gap(double d) {
+    if (fabs(d) <= 1.0) return d * d * wide_exp_polynomial_f64(-d);
+    return (d - 1.0) + exp_any(-d);
+}
+
+/* (a - b) - rounded, without rounding. */
+static double rounding_of_difference(double a, double b, double rounded) {
+    double difference = a - b, part = difference - a;
+    return (difference - rounded) + ((a - (difference - part)) - (b + part));
+}
+
+/* log(1 + exp(x)), without overflow. */
+static double softplus(double x) { return x > 0 ? x + log1p_any(exp_any(-x)) : log1p_any(exp_any(x)); }
+
+/* log(a/b) for any positive a and b, subnormal and huge ones too. */
+static double log_ratio_any(double a, double b) {
+    double shift = 0.0;
+    if (a == HUGE_VAL || b == HUGE_VAL) return a == b ? NAN : a == HUGE_VAL ? HUGE_VAL : -HUGE_VAL;
+    if (a < 0x1p-900) { a *= 0x1p600; shift -= 600.0; }
+    if (a > 0x1p900) { a *= 0x1p-600; shift += 600.0; }
+    if (b < 0x1p-900) { b *= 0x1p600; shift += 600.0; }
+    if (b > 0x1p900) { b *= 0x1p-600; shift -= 600.0; }
+    return fma_f64(shift, 0x1.62e42fefa39efp-1, log_ratio_f64(a, b));
+}
+
+/* gap_any for a and b within 2^-900 .. 2^900. */
+static double gap_between(double a, double b, double d) {
+    double excess, s = d / (a + b), z = s * s;
+    if (a < 2 * b && b < 2 * a) return fma_f64(s, d, a * (s * z * middle_log_polynomial_f64(z)));
+    return gap_f64(a, b, 1.0, 0.0, &excess, 0, 0);
+}
+
+/* a*log(a/b) - a + b for any finite a >= 0 and b > 0, given d = a - b, which the caller may know better than a and b tell. */
+static double gap_any(double a, double b, double d) {
+    if (a == 0) return b;
+    if (a >= 0x1p-900 && b >= 0x1p-900 && a <= 0x1p900 && b <= 0x1p900) return gap_between(a, b, d);
+    if (a > 4 * b || b > 4 * a) return fma_f64(a, log_ratio_any(a, b) - 1.0, b);
+    double up = a < 1.0 ? 0x1p600 : 0x1p-600, down = a < 1.0 ? 0x1p-600 : 0x1p600;
+    return gap_between(a * up, b * up, d * up) * down;
+}
+
+#endif

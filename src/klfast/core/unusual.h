@@ -1,0 +1,87 @@
+/* What the probability kernels hand over: NaN, inf, negative entries, -0.0, subnormals, values near the overflow limit.
+ *
+ * Float blocks are widened piece by piece and go through the double kernels, at half the speed: softmax output in float
+ * can be full of entries below 1e-30. Double blocks go one element at a time. */
+#ifndef KLFAST_UNUSUAL_H
+#define KLFAST_UNUSUAL_H
+
+/* + 0.0 turns -0.0 into 0.0 */
+static void widen(double *wide, const float *array, ptrdiff_t length) {
+    for (ptrdiff_t i = 0; i < length; i++) wide[i] = (double)array[i] + 0.0;
+}
+
+enum { PIECE = 1024 };
+typedef void weights_block_f64(weights_state *, const double *, const double *, ptrdiff_t, const klfast_row *);
+
+static void widened(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row, weights_block_f64 *block) {
+    double wide_p[PIECE], wide_q[PIECE];
+    klfast_state all, piece;
+    memset(&all, 0, sizeof all);
+    for (ptrdiff_t i = 0; i < length; i += PIECE) {
+        ptrdiff_t count = length - i < PIECE ? length - i : PIECE;
+        widen(wide_p, p + i, count);
+        widen(wide_q, q + i, count);
+        block(&piece.weights, wide_p, wide_q, count, row);
+        weights_join(&all, &piece);
+    }
+    *state = all.weights;
+}
+
+static void any_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { divergence_any_f64(s, p, q, n, row, 0); }
+static void any_raw_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { divergence_any_f64(s, p, q, n, row, 1); }
+static void any_cross_entropy_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { cross_entropy_any_f64(s, p, q, n, row, 0); }
+
+static void divergence_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row, int raw) {
+    widened(state, p, q, length, row, raw ? any_raw_divergence_f64 : any_divergence_f64);
+}
+static void cross_entropy_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row) {
+    widened(state, p, q, length, row, any_cross_entropy_f64);
+}
+
+static int is_out_of_scale(double largest) { return largest > 0x1p850 || (largest > 0 && largest < 0x1p-800); }
+
+/* Looks for what decides a row before any sum: returns 0 if the sums are not needed any more. */
+static int note_special(weights_state *state, const double *p, const double *q, ptrdiff_t length) {
+    memset(state, 0, sizeof *state);
+    for (ptrdiff_t i = 0; i < length; i++) {
+        if (!(p[i] >= 0 && p[i] < HUGE_VAL && q[i] >= 0 && q[i] < HUGE_VAL)) state->flags |= HAS_NAN;
+        if (p[i] > 0 && q[i] == 0) state->flags |= IS_INFINITE;
+        state->largest_p = fmax(state->largest_p, p[i]);
+        state->largest_q = fmax(state->largest_q, q[i]);
+    }
+    if (is_out_of_scale(state->largest_p) || is_out_of_scale(state->largest_q)) state->flags |= OUT_OF_SCALE;
+    return !(state->flags & HAS_NAN);
+}
+
+static void divergence_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row, int raw) {
+    double c = row->constant, c_low = row->constant_low;
+    if (!note_special(state, p, q, length)) return;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        double a = p[i] * row->scale_p, b = q[i] * row->scale_q, cb = c * b;
+        add_number(&state->mass, a);
+        if (a == 0 && b == 0) continue;
+        if (raw && (b == 0 || a == 0)) continue;
+        int close = a < 2 * cb && cb < 2 * a;
+        if (raw && !close) { add_number(&state->first, a * log_ratio_any(a, b)); continue; }
+        double d = difference_f64(a, c, b) - c_low * b;
+        add_number(&state->second, d);
+        if (a == 0) add_number(&state->first, cb);
+        else if (b == 0) continue;
+        else if (cb > 0) add_number(&state->first, gap_any(a, cb, d));
+        else add_number(&state->first, a * (log_ratio_any(a, b) - log_ratio_any(c, 1.0) - 1.0));
+    }
+}
+
+static void cross_entropy_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+    double limit = row->walk == WALK_CAREFUL ? LARGE_SHARE * row->constant : HUGE_VAL;
+    if (!note_special(state, p, q, length)) return;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        double a = p[i] * row->scale_p, b = q[i] * row->scale_q;
+        add_number(&state->mass, a);
+        if (b > limit) state->largest = fmax(state->largest, b);
+        else add_number(&state->second, b);
+        if (a > 0 && b > 0) add_number(&state->first, a * log_ratio_any(row->constant, b));
+    }
+}
+
+#endif

@@ -1,0 +1,171 @@
+"""KL, JS, entropy, cross-entropy and logsumexp of logits are as accurate as promised, at every CPU level.
+
+Each promise is a bound on the relative error against the exact value for the very numbers given (see `oracles`).
+"""
+
+import functools
+
+import numpy as np
+import oracles
+import pytest
+from cpu_levels import LEVELS, call
+from distributions import LOGIT_PAIRS, LONG_LENGTHS, SHORT_LENGTHS, logit_pair
+
+DTYPES = ("float32", "float64")
+OPERATIONS = ("kl_divergence", "js_divergence", "entropy", "cross_entropy", "logsumexp")
+BOUNDS = {
+    ("kl_divergence", "float32"): 2.0**-21,
+    ("js_divergence", "float32"): 2.0**-21,
+    ("entropy", "float32"): 2.0**-22,
+    ("cross_entropy", "float32"): 2.0**-22,
+    ("logsumexp", "float32"): 2.0**-22,
+    ("kl_divergence", "float64"): 2.0**-49,
+    ("js_divergence", "float64"): 2.0**-49,
+    ("entropy", "float64"): 2.0**-49,
+    ("cross_entropy", "float64"): 2.0**-49,
+    ("logsumexp", "float64"): 2.0**-49,
+}
+# Where the exact answer is 0 for rows that are not equal but shifted: what may be left of it.
+NEXT_TO_NOTHING = 2.0**-90
+
+LONG_NAMES = ("normal", "near equal 1e-3", "near equal 1e-7", "shifted by 100", "confident", "ascending", "blocks masked in x")
+
+
+def arguments(operation, x, y, target):
+    """What the operation is called with, for rows x and y and a class id."""
+    if operation in ("kl_divergence", "js_divergence"):
+        return x, y
+    return (x, target) if operation == "cross_entropy" else (x,)
+
+
+def target_of(x, choice):
+    """A class that is worth asking for: the likeliest, or the last one that is possible."""
+    return int(np.argmax(x)) if choice == "likeliest" else int(np.flatnonzero(x > -np.inf)[-1])
+
+
+@functools.cache
+def exact_value(operation, name, length, dtype, choice=None):
+    """The oracle's answer for a named pair, worked out once for all levels, with the size to measure errors against."""
+    x, y = (row.astype(np.float64) for row in logit_pair(name, length, dtype))
+    value = getattr(oracles, f"logits_{operation}")(*arguments(operation, x, y, choice and target_of(x, choice)))
+    return value, (oracles.size_of_logsumexp(x) if operation == "logsumexp" else None)
+
+
+def assert_right(operation, dtype, result, exact, size):
+    if exact == 0 and size is None:
+        assert 0.0 <= result <= NEXT_TO_NOTHING, f"{result!r} where the exact value is 0"
+        return
+    error = oracles.relative_error(result, exact, size)
+    bound = BOUNDS[operation, dtype]
+    assert error <= bound, f"got {result!r}, exact {float(exact)!r}: {error / bound:.3g} times the bound"
+    assert operation == "logsumexp" or result >= 0.0
+
+
+def assert_accurate(level, operation, name, length, dtype):
+    x, y = logit_pair(name, length, dtype)
+    for choice in ("likeliest", "last") if operation == "cross_entropy" else (None,):
+        result = call(level, f"logits.{operation}", *arguments(operation, x, y, choice and target_of(x, choice)))
+        assert_right(operation, dtype, result, *exact_value(operation, name, length, dtype, choice))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", SHORT_LENGTHS)
+@pytest.mark.parametrize("name", LOGIT_PAIRS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_accurate_for_every_kind_of_logits(operation, dtype, name, length, level):
+    assert_accurate(level, operation, name, length, dtype)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", LONG_LENGTHS)
+@pytest.mark.parametrize("name", LONG_NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation != "js_divergence"])
+def test_accurate_for_long_rows(operation, dtype, name, length, level):
+    assert_accurate(level, operation, name, length, dtype)
+
+
+# Its exact value takes three logarithms for every class, so fewer rows have to do.
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [("near equal 1e-3", 49152), ("near equal 1e-7", 49152), ("blocks masked in x", 49152), ("normal", 100003)],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_js_divergence_is_accurate_for_long_rows(dtype, name, length, level):
+    assert_accurate(level, "js_divergence", name, length, dtype)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (1, 2, 3, 5, 8, 10, 16, 17, 31, 33, 100))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_many_short_rows_are_accurate_each(operation, dtype, length, level):
+    """A table with all kinds of rows next to each other: one row's numbers must not touch another's."""
+    choice = "last" if operation == "cross_entropy" else None
+    rows = [logit_pair(name, length, dtype) for name in LOGIT_PAIRS]
+    x, y = (np.stack(side) for side in zip(*rows, strict=True))
+    targets = np.array([target_of(row, choice) for row in x])
+    results = call(level, f"logits.{operation}", *arguments(operation, x, y, targets))
+    wrong = {}
+    for name, result in zip(LOGIT_PAIRS, results, strict=True):
+        try:
+            assert_right(operation, dtype, result, *exact_value(operation, name, length, dtype, choice))
+        except AssertionError as error:
+            wrong[name] = str(error)
+    assert not wrong
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", (1, 2, 63, 64, 65, 1000, *LONG_LENGTHS))
+@pytest.mark.parametrize("name", LOGIT_PAIRS)
+@pytest.mark.parametrize("operation", ("kl_divergence", "js_divergence"))
+def test_the_divergence_of_a_row_from_itself_is_exactly_zero(operation, name, length, dtype, level):
+    for row in logit_pair(name, length, dtype):
+        assert call(level, f"logits.{operation}", row, row) == 0.0
+        assert call(level, f"logits.{operation}", row, row.copy()) == 0.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("shift", (-4096.0, -1.0, 64.0, 100.0))
+@pytest.mark.parametrize("length", (1, 2, 64, 1000, 49152))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", ("kl_divergence", "js_divergence"))
+def test_divergences_of_shifted_rows_are_next_to_nothing(operation, dtype, length, shift, level):
+    """Multiples of 1/64, so that the shift is exact and so is the answer 0."""
+    x = (np.random.default_rng(length).integers(-640, 640, length) / 64.0).astype(dtype)
+    result = call(level, f"logits.{operation}", x, (x + shift).astype(dtype))
+    assert 0.0 <= result <= NEXT_TO_NOTHING
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_possible_class_is_certain(dtype, level):
+    for length in (1, 2, 64, 1000):
+        x = np.full(length, -np.inf, dtype)
+        x[length // 2] = -3.7
+        assert call(level, "logits.entropy", x) == 0.0
+        assert call(level, "logits.cross_entropy", x, length // 2) == 0.0
+        assert call(level, "logits.logsumexp", x) == x[length // 2]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_disjoint_supports_have_a_js_divergence_of_log_two(dtype, level):
+    x, y = logit_pair("normal", 1000, dtype)
+    x[:400], y[400:] = -np.inf, -np.inf
+    bound = BOUNDS["js_divergence", dtype] * np.log(2.0)
+    assert abs(call(level, "logits.js_divergence", x, y) - np.log(2.0)) <= bound
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_class_impossible_in_y_alone_makes_kl_infinite_wherever_it_stands(dtype, level):
+    x, y = logit_pair("normal", 1000, dtype)
+    for position in (0, 1, 63, 64, 500, 998, 999):
+        masked = y.copy()
+        masked[position] = -np.inf
+        assert call(level, "logits.kl_divergence", x, masked) == np.inf
+        assert call(level, "logits.kl_divergence", masked, x) < np.inf

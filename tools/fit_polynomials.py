@@ -1,0 +1,145 @@
+"""Fit the polynomials of `src/klfast/core/polynomials.h` and print that file.
+
+Run: python tools/fit_polynomials.py > src/klfast/core/polynomials.h
+Needs mpmath. Not needed to build klfast.
+
+Each polynomial is the minimax approximation (Remez exchange, 60 digits) of a smooth function, in relative error, with
+its constant fixed to the rounded value at 0; then every coefficient is rounded to the target type.
+"""
+
+import mpmath as mp
+
+mp.mp.dps = 60
+
+
+def log_series(z):
+    """(atanh(s)/s - 1)/z with z = s*s: what log((1+s)/(1-s)) = 2s + 2*s*z*P(z) needs."""
+    if abs(z) < mp.mpf("1e-12"):
+        return mp.mpf(1) / 3 + z / 5
+    s = mp.sqrt(z)
+    return (mp.atanh(s) / s - 1) / z
+
+
+def twice_log_series(z):
+    return 2 * log_series(z)
+
+
+def exp_series(r):
+    """(exp(r) - 1 - r)/r^2."""
+    if abs(r) < mp.mpf("1e-12"):
+        return mp.mpf(1) / 2 + r / 6
+    return (mp.expm1(r) - r) / r**2
+
+
+def js_series(z):
+    """((1+s)*log1p(s) + (1-s)*log1p(-s))/(2*z) with z = s*s."""
+    if abs(z) < mp.mpf("1e-12"):
+        return mp.mpf(1) / 2 + z / 12
+    s = mp.sqrt(z)
+    return ((1 + s) * mp.log1p(s) + (1 - s) * mp.log1p(-s)) / (2 * z)
+
+
+def remez(function, low, high, first, count):
+    """Coefficients x^first ... x^(first+count-1) minimising max |poly - function| / |function at the same x|.
+
+    `function` returns (target, weight); `first` is the lowest free power (lower ones are already rounded and subtracted).
+    """
+    middle, half = (low + high) / 2, (high - low) / 2
+    nodes = [middle - half * mp.cos(mp.pi * i / count) for i in range(count + 1)]
+    grid = [middle - half * mp.cos(mp.pi * i / (40 * count)) for i in range(40 * count + 1)]
+    for _ in range(12):
+        rows, right = [], []
+        for i, x in enumerate(nodes):
+            target, weight = function(x)
+            rows.append([x ** (first + j) for j in range(count)] + [(-1) ** i * weight])
+            right.append(target)
+        solution = mp.lu_solve(mp.matrix(rows), mp.matrix(right))
+        coefficients = [solution[j] for j in range(count)]
+        errors = []
+        for x in grid:
+            target, weight = function(x)
+            errors.append((sum(c * x ** (first + j) for j, c in enumerate(coefficients)) - target) / weight)
+        extrema, segment = [], [0]
+        for i in range(1, len(grid)):
+            if mp.sign(errors[i]) != mp.sign(errors[segment[-1]]) and errors[i] != 0:
+                extrema.append(max(segment, key=lambda k: abs(errors[k])))
+                segment = []
+            segment.append(i)
+        extrema.append(max(segment, key=lambda k: abs(errors[k])))
+        if len(extrema) < count + 1:
+            break
+        while len(extrema) > count + 1:
+            extrema.pop(0 if abs(errors[extrema[0]]) < abs(errors[extrema[-1]]) else -1)
+        fresh = [grid[i] for i in extrema]
+        if max(abs(a - b) for a, b in zip(fresh, nodes)) == 0:
+            break
+        nodes = fresh
+    return coefficients, max(abs(e) for e in errors)
+
+
+def round_to(value, bits):
+    """The nearest number with `bits` significant bits."""
+    if value == 0:
+        return mp.mpf(0)
+    exponent = mp.floor(mp.log(abs(value), 2)) - bits + 1
+    return mp.nint(value / mp.mpf(2) ** exponent) * mp.mpf(2) ** exponent
+
+
+def fit(series, low, high, count, bits):
+    """Rounded coefficients, lowest degree first, and their largest relative error.
+
+    The constant is the rounded value at 0, so that small arguments are right; the rest is fitted around it.
+    """
+    low, high = mp.mpf(low), mp.mpf(high)
+    constant = round_to(series(mp.mpf(0)), bits)
+
+    def rest(x):
+        value = series(x)
+        return value - constant, value
+
+    # With the constant fixed, x = 0 itself cannot be a node.
+    start = low if low != 0 else high / 1000
+    coefficients, _ = remez(rest, start, high, 1, count - 1)
+    done = [constant] + [round_to(c, bits) for c in coefficients]
+    points = [low + (high - low) * i / 2000 for i in range(2001)]
+    error = max(abs(sum(c * x**j for j, c in enumerate(done)) / series(x) - 1) for x in points)
+    return done, error
+
+
+POLYNOMIALS = [
+    ("log_polynomial", "z", twice_log_series, "0", "0.0405", {"f32": 4, "f64": 8},
+     "(2*atanh(s)/s - 2)/z with z = s*s, |s| <= 0.2012"),
+    ("middle_log_polynomial", "z", twice_log_series, "0", "0.1115", {"f32": 5, "f64": 10}, "the same for |s| <= 0.3339"),
+    ("wide_log_polynomial", "z", twice_log_series, "0", "0.2520", {"f32": 6, "f64": 13}, "the same for |s| <= 0.502"),
+    ("exp_polynomial", "r", exp_series, "-0.3470", "0.3470", {"f32": 5, "f64": 11}, "(exp(r) - 1 - r)/r^2, |r| <= 0.347"),
+    ("wide_exp_polynomial", "r", exp_series, "-1.0500", "1.0500", {"f32": 8, "f64": 14}, "the same for |r| <= 1.05"),
+    ("js_polynomial", "z", js_series, "0", "0.2520", {"f32": 6, "f64": 14},
+     "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502"),
+]
+TYPES = {"f32": ("float", 24, "f"), "f64": ("double", 53, "")}
+
+
+def print_function(name, variable, series, low, high, kind, count, meaning):
+    real, bits, suffix = TYPES[kind]
+    coefficients, error = fit(series, low, high, count, bits)
+    print(f"\n/* {meaning}; relative error {mp.nstr(error, 2)}. */")
+    print(f"static inline {real} {name}_{kind}({real} {variable}) {{")
+    literals = [float(c).hex() + suffix for c in reversed(coefficients)]
+    print(f"    {real} value = {literals[0]};")
+    for text in literals[1:]:
+        print(f"    value = fma_{kind}(value, {variable}, {text});")
+    print("    return value;\n}")
+
+
+def main():
+    print("/* Made by tools/fit_polynomials.py; change that, not this. */")
+    print("#ifndef KLFAST_POLYNOMIALS_H\n#define KLFAST_POLYNOMIALS_H\n")
+    print('#include "scalar.h"')
+    for name, variable, series, low, high, counts, meaning in POLYNOMIALS:
+        for kind, count in counts.items():
+            print_function(name, variable, series, low, high, kind, count, meaning)
+    print("\n#endif")
+
+
+if __name__ == "__main__":
+    main()
