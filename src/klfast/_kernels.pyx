@@ -79,7 +79,7 @@ def _choose():
     global chosen, chosen_name
     klfast_find_targets(targets)
     possible = cpu_targets()
-    wanted = os.environ.get("KLFAST_CPU") or possible[-1]
+    wanted = os.environ.get("KLFAST_CPU") or possible[len(possible) - 1]
     if wanted not in possible:
         raise ImportError(f"KLFAST_CPU={wanted!r} is not possible here; possible are {', '.join(possible)}")
     for i in range(KLFAST_TARGETS):

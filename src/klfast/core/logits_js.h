@@ -24,8 +24,8 @@ static void js_terms_f64(wide_sum *value, const double *x, const double *y, ptrd
             dy = dy > -1000.0 ? dy : -1000.0;
             double d = (((dx - dy) - row->offset) + (error_x - error_y)) - row->offset_low, distance = fabs(d), k, kt;
             double at = d >= 0 ? dx : dy, share = d >= 0 ? share_x : share_y;
-            double larger = share * scale_f64(exp_parts_f64(at, &k), k), down = distance < 1000.0 ? -distance : -1000.0;
-            double t = scale_f64(exp_parts_f64(down, &kt), kt), lost = distance < 1 ? distance : 1;
+            double fraction = exp_parts_f64(at, &k), larger = share * scale_f64(fraction, k), down = distance < 1000.0 ? -distance : -1000.0;
+            double fraction_t = exp_parts_f64(down, &kt), t = scale_f64(fraction_t, kt), lost = distance < 1 ? distance : 1;
             lost = lost - lost * lost * wide_exp_polynomial_f64(-lost); /* 1 - t */
             double s = lost / (2.0 - lost), z = s * s, near = (2.0 - lost) * z * js_polynomial_f64(z);
             double s2 = t / (2.0 + t), z2 = s2 * s2, log_t = fma_f64(s2 * z2, wide_log_polynomial_f64(z2), 2.0 * s2);
