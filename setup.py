@@ -39,20 +39,17 @@ class BuildKernels(build_ext):
         is_x86 = platform.machine().lower() in ("x86_64", "amd64")
         levels = X86_LEVELS if is_x86 else {"baseline": []}
         macros = [("KLFAST_X86_LEVELS", "1")] if is_x86 else []
-        headers = [f"{CORE}/{name}" for name in sorted(os.listdir(CORE)) if name.endswith(".h")]
         self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
         for level, flags in levels.items():
-            extension.extra_objects += self._compile(f"{CORE}/level_{level}.c", FLAGS + flags, [], headers)
-        extension.extra_objects += self._compile(f"{CORE}/targets.c", FLAGS, macros, headers)
+            extension.extra_objects += self._compile(f"{CORE}/level_{level}.c", FLAGS + flags, [])
+        extension.extra_objects += self._compile(f"{CORE}/targets.c", FLAGS, macros)
         openmp = self._openmp_flags()
         extension.extra_compile_args += ["-O2", *openmp]
         extension.extra_link_args += openmp
         super().build_extension(extension)
 
-    def _compile(self, source, flags, macros, headers):
-        return self.compiler.compile(
-            [source], output_dir=self.build_temp, macros=macros, extra_postargs=flags, depends=headers
-        )
+    def _compile(self, source, flags, macros):
+        return self.compiler.compile([source], output_dir=self.build_temp, macros=macros, extra_postargs=flags)
 
     def _try(self, code, flags):
         """Whether a small program compiles and links with these flags."""
@@ -91,6 +88,7 @@ setup(
             Extension(
                 "klfast._kernels",
                 ["src/klfast/_kernels.pyx"],
+                depends=[f"{CORE}/{name}" for name in sorted(os.listdir(CORE))],
                 include_dirs=[CORE, numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             )
