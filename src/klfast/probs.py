@@ -54,7 +54,7 @@ def kl_divergence(p, q, *, axis=-1, keepdims=False, base=None, out=None, n_threa
     --------
     >>> import klfast
     >>> float(klfast.kl_divergence([0.5, 0.5], [0.25, 0.75], base=2))
-    0.20751874963942196
+    0.2075187496394219
     """
     if axis == -1 and normalize and not keepdims and base is None and out is None and n_threads is None and not check:
         result = _kernels.quick(_KL, p, q)
