@@ -52,11 +52,16 @@ static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_a
     return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && largest < INFINITY;
 }
 
+static void F(wide_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);
+
 /* p and q summed: what the constant of a row is found with. */
-static void F(begin_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length) {
+static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row) {
     REAL padded_p[STEP], padded_q[STEP];
-    F(lanes) mass = {{0}}, other = {{0}};
+    F(lanes) mass, other;
     memset(state, 0, sizeof *state);
+    memset(&mass, 0, sizeof mass);
+    memset(&other, 0, sizeof other);
+    if (row->walk == WALK_WIDE_SUMS) { F(wide_sums)(state, p, q, length, row); return; }
     for (ptrdiff_t i = 0; i < length; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < length && r < i + RUN_LENGTH; r += STEP) {
             F(fold)(&mass, F(whole_step)(p, r, length, 0, padded_p));
@@ -111,7 +116,7 @@ static inline void F(divergence_any)(weights_state *state, const REAL *p, const 
     F(sweep) sums;
     memset(state, 0, sizeof *state);
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
-    int in_range = row->scale_p == 1.0 && row->scale_q == 1.0 && (double)c >= 0x1p-90 && (double)c <= 0x1p90;
+    int in_range = row->walk != WALK_ANCHORED && row->scale_p == 1.0 && row->scale_q == 1.0 && (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
     if (!in_range) { F(divergence_unusual)(state, p, q, length, row, raw); return; }
     REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
     if (row->walk == WALK_FAST) {

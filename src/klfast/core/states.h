@@ -20,7 +20,7 @@ enum {
  *   cross-entropy:  first = sum p*log(c/q), second = sum q of all but the one entry above c/2, if there is one */
 typedef struct {
     wide_sum mass, first, second; /* mass = sum p */
-    double largest, largest_p, largest_q;
+    double largest, largest_p, largest_q, q_beside_largest_p;
     int flags;
 } weights_state;
 
@@ -54,16 +54,19 @@ typedef union {
 
 /* Which walk over a row this is. */
 enum {
-    WALK_SUMS,    /* probabilities: only add up p and q, to know c */
-    WALK_FAST,    /* with a c that may be a guess or rounded */
-    WALK_CAREFUL, /* with the c that the sums of an earlier walk gave, to the last bit */
-    WALK_TERMS,   /* logits, Jensen-Shannon: the totals are known */
+    WALK_SUMS,      /* probabilities: only add up p and q, to know c */
+    WALK_WIDE_SUMS, /* the same, scaled and one element at a time: for rows whose sums leave the range */
+    WALK_FAST,      /* with a c that may be a guess or rounded */
+    WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
+    WALK_ANCHORED,  /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
+    WALK_TERMS,     /* logits, Jensen-Shannon: the totals are known */
 };
 
 typedef struct {
-    int walk, repeats, is_float;
+    int walk, repeats, was_summed, is_float;
     double scale_p, scale_q;      /* powers of two that bring extreme rows into range; 1 for all others */
     double constant, constant_low; /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
+    double anchor_p, anchor_q;     /* for WALK_ANCHORED, scaled */
     double label_logit;           /* cross-entropy of logits: the logit of the label */
     double largest_x, largest_y, total_x, total_y, offset, offset_low; /* Jensen-Shannon, second walk */
 } klfast_row;

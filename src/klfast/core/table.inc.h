@@ -1,7 +1,7 @@
 /* The block functions as the table holds them. */
 
 static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
-    if (row->walk == WALK_SUMS) F(begin_sums)(&state->weights, p, q, length);
+    if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);
     else F(divergence_any)(&state->weights, p, q, length, row, 0);
 }
 
@@ -10,13 +10,13 @@ static void F(raw_kl_divergence)(klfast_state *state, const void *p, const void 
 }
 
 static void F(cross_entropy)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
-    if (row->walk == WALK_SUMS) F(begin_sums)(&state->weights, p, q, length);
+    if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);
     else F(cross_entropy_any)(&state->weights, p, q, length, row, 0);
 }
 
 static void F(entropy)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
     (void)q;
-    if (row->walk == WALK_SUMS) F(begin_sums)(&state->weights, p, p, length);
+    if (is_sums(row->walk)) F(sums)(&state->weights, p, p, length, row);
     else F(cross_entropy_any)(&state->weights, p, p, length, row, 1);
 }
 

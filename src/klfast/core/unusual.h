@@ -38,6 +38,11 @@ static void cross_entropy_unusual_f32(weights_state *state, const float *p, cons
     widened(state, p, q, length, row, any_cross_entropy_f64);
 }
 
+static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row);
+static void wide_sums_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row) {
+    widened(state, p, q, length, row, wide_sums_f64);
+}
+
 static int is_out_of_scale(double largest) { return largest > 0x1p850 || (largest > 0 && largest < 0x1p-800); }
 
 /* Looks for what decides a row before any sum: returns 0 if the sums are not needed any more. */
@@ -46,11 +51,28 @@ static int note_special(weights_state *state, const double *p, const double *q, 
     for (ptrdiff_t i = 0; i < length; i++) {
         if (!(p[i] >= 0 && p[i] < HUGE_VAL && q[i] >= 0 && q[i] < HUGE_VAL)) state->flags |= HAS_NAN;
         if (p[i] > 0 && q[i] == 0) state->flags |= IS_INFINITE;
-        state->largest_p = fmax(state->largest_p, p[i]);
+        if (p[i] > state->largest_p) {
+            state->largest_p = p[i];
+            state->q_beside_largest_p = q[i];
+        }
         state->largest_q = fmax(state->largest_q, q[i]);
     }
     if (is_out_of_scale(state->largest_p) || is_out_of_scale(state->largest_q)) state->flags |= OUT_OF_SCALE;
     return !(state->flags & HAS_NAN);
+}
+
+static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+    if (!note_special(state, p, q, length)) return;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        add_number(&state->mass, p[i] * row->scale_p);
+        add_number(&state->second, q[i] * row->scale_q);
+    }
+}
+
+/* log(a/(q*scale)), also where the product has sunk below the normal numbers. */
+static double log_ratio_scaled(double a, double q, double scale) {
+    double b = q * scale;
+    return b >= 0x1p-1022 || scale == 1.0 ? log_ratio_any(a, b) : log_ratio_any(a, q) - log_ratio_any(scale, 1.0);
 }
 
 static void divergence_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row, int raw) {
@@ -60,15 +82,16 @@ static void divergence_unusual_f64(weights_state *state, const double *p, const 
         double a = p[i] * row->scale_p, b = q[i] * row->scale_q, cb = c * b;
         add_number(&state->mass, a);
         if (a == 0 && b == 0) continue;
+        if (row->walk == WALK_ANCHORED && a == row->anchor_p && b == row->anchor_q) continue;
         if (raw && (b == 0 || a == 0)) continue;
         int close = a < 2 * cb && cb < 2 * a;
         if (raw && !close) { add_number(&state->first, a * log_ratio_any(a, b)); continue; }
         double d = difference_f64(a, c, b) - c_low * b;
         add_number(&state->second, d);
         if (a == 0) add_number(&state->first, cb);
-        else if (b == 0) continue;
-        else if (cb > 0) add_number(&state->first, gap_any(a, cb, d));
-        else add_number(&state->first, a * (log_ratio_any(a, b) - log_ratio_any(c, 1.0) - 1.0));
+        else if (q[i] == 0) continue;
+        else if (cb >= 0x1p-1022) add_number(&state->first, gap_any(a, cb, d));
+        else add_number(&state->first, a * (log_ratio_scaled(a, q[i], row->scale_q) - log_ratio_any(c, 1.0) - 1.0) + cb);
     }
 }
 
@@ -80,7 +103,7 @@ static void cross_entropy_unusual_f64(weights_state *state, const double *p, con
         add_number(&state->mass, a);
         if (b > limit) state->largest = fmax(state->largest, b);
         else add_number(&state->second, b);
-        if (a > 0 && b > 0) add_number(&state->first, a * log_ratio_any(row->constant, b));
+        if (a > 0 && q[i] > 0) add_number(&state->first, a * log_ratio_scaled(row->constant, q[i], row->scale_q));
     }
 }
 

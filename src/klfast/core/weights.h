@@ -15,7 +15,10 @@ static void weights_join(klfast_state *into, const klfast_state *other) {
     add_sum(&a->first, b->first);
     add_sum(&a->second, b->second);
     a->largest = fmax(a->largest, b->largest);
-    a->largest_p = fmax(a->largest_p, b->largest_p);
+    if (b->largest_p > a->largest_p) {
+        a->largest_p = b->largest_p;
+        a->q_beside_largest_p = b->q_beside_largest_p;
+    }
     a->largest_q = fmax(a->largest_q, b->largest_q);
 }
 
@@ -26,6 +29,8 @@ static void set_constant(klfast_row *row, double high, double low) {
     row->constant_low = (high - rounded) + low;
 }
 
+static int is_sums(int walk) { return walk == WALK_SUMS || walk == WALK_WIDE_SUMS; }
+
 static int is_moderate(double sum) { return sum >= 0x1p-900 && sum <= 0x1p900; }
 
 /* The power of two that brings a row with this largest entry to where neither sums nor terms leave the normal numbers. */
@@ -34,15 +39,39 @@ static double row_scale(double largest) {
     return largest > 0 && largest < 0x1p-800 ? 0x1p600 : 1.0;
 }
 
-/* 1 if the row must be walked again with the scales now set in `row`. */
+/* 1 if the row must be summed again with the scales now set in `row`. */
 static int needs_scaling(const weights_state *s, klfast_row *row) {
     if (!(s->flags & OUT_OF_SCALE) || row->scale_p != 1.0 || row->scale_q != 1.0) return 0;
     row->scale_p = row_scale(s->largest_p);
     row->scale_q = row_scale(s->largest_q);
-    row->constant = 1.0;
-    row->constant_low = 0.0;
-    row->walk = WALK_FAST;
+    row->walk = WALK_WIDE_SUMS;
     return row->scale_p != 1.0 || row->scale_q != 1.0;
+}
+
+/* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0 if it
+ * has no answer. */
+static int sums_finish(const weights_state *s, klfast_row *row, double p, double q, double constant) {
+    row->was_summed = 1;
+    if (is_moderate(p) && is_moderate(q)) {
+        set_constant(row, constant, 0.0);
+        row->constant_low = 0.0;
+        row->walk = WALK_FAST;
+        return 1;
+    }
+    if (row->walk == WALK_SUMS) {
+        row->walk = WALK_WIDE_SUMS;
+        return 1;
+    }
+    return !(s->flags & HAS_NAN) && needs_scaling(s, row);
+}
+
+/* The careful constant is known to 2^-100; a row that is all but one-hot, in both p and q alike, can need more. */
+static void find_anchor(const weights_state *s, klfast_row *row) {
+    row->anchor_p = s->largest_p * row->scale_p;
+    row->anchor_q = s->q_beside_largest_p * row->scale_q;
+    row->constant = row->anchor_p / row->anchor_q;
+    row->constant_low = difference_f64(row->anchor_p, row->constant, row->anchor_q) / row->anchor_q;
+    row->walk = WALK_ANCHORED;
 }
 
 /* KL = first/p - (w - log(1 + w)) with 1 + w = c * sum q / sum p: exact for every c, and without cancellation if c is close to
@@ -50,24 +79,25 @@ static int needs_scaling(const weights_state *s, klfast_row *row) {
 static int divergence_finish(const klfast_state *state, klfast_row *row, double *result) {
     const weights_state *s = &state->weights;
     double p = sum_value(s->mass), q = sum_value(s->second);
-    if (row->walk == WALK_SUMS) {
-        int known = is_moderate(p) && is_moderate(q);
-        set_constant(row, known ? p / q : 1.0, 0.0);
-        row->constant_low = 0.0;
-        row->walk = WALK_FAST;
-        return 1;
-    }
     *result = NAN;
+    if (is_sums(row->walk) && row->repeats > 0) { find_anchor(s, row); return 1; }
+    if (is_sums(row->walk)) return sums_finish(s, row, p, q, p / q);
     if (s->flags & HAS_NAN) return 0;
     if (needs_scaling(s, row)) return 1;
     double w = -q / p, whole = 1.0 + w;
-    if (!(p > 0 && whole > 0)) return 0;
+    if (!(p > 0)) return 0;
+    if (!(whole > 0x1p-20 && whole < 0x1p20) && !row->was_summed) { /* the guess was worth nothing */
+        row->walk = WALK_SUMS;
+        return 1;
+    }
+    if (!(whole > 0)) return 0;
     if (s->flags & IS_INFINITE) { *result = HUGE_VAL; return 0; }
     double correction = gap_any(1.0, whole, -w), value = sum_value(s->first) / p - correction;
     int certain = correction <= 0.5 * value || (sum_value(s->first) == 0 && q == 0);
-    if (!certain && row->repeats < 3) {
+    if (!certain && row->walk != WALK_ANCHORED) {
         row->repeats++;
-        row->walk = WALK_CAREFUL;
+        row->walk = row->repeats > 2 ? WALK_WIDE_SUMS : WALK_CAREFUL;
+        if (row->repeats > 2) return 1;
         double c = row->constant, c_low = row->repeats > 1 ? row->constant_low : 0.0, step = -w / whole;
         wide_sum fresh = {c, c_low};
         add_number(&fresh, c * step);
@@ -96,12 +126,8 @@ static int raw_divergence_finish(const klfast_state *state, klfast_row *row, dou
 static int cross_entropy_finish(const klfast_state *state, klfast_row *row, double *result) {
     const weights_state *s = &state->weights;
     double p = sum_value(s->mass), q = sum_value(s->second) + s->largest;
-    if (row->walk == WALK_SUMS) {
-        set_constant(row, is_moderate(q) ? q : 1.0, 0.0);
-        row->walk = WALK_FAST;
-        return 1;
-    }
     *result = NAN;
+    if (is_sums(row->walk)) return sums_finish(s, row, p, q, q);
     if (s->flags & HAS_NAN) return 0;
     if (needs_scaling(s, row)) return 1;
     if (!(p > 0 && q > 0)) return 0;
