@@ -41,8 +41,9 @@ typedef struct {
     int flags;
 } logits_kl_state;
 
-/* Jensen-Shannon of two rows of logits: first both softmaxes and the KL, then, with their totals known, the sum. */
-typedef struct { softmax_state x, y; logits_kl_state kl; wide_sum value; } logits_js_state;
+/* Jensen-Shannon of two rows of logits: first both softmaxes and the KL, then, with their totals known, the sum; and half the
+ * sum of p - q, which is 0 if the totals were right. */
+typedef struct { softmax_state x, y; logits_kl_state kl; wide_sum value, excess; } logits_js_state;
 
 /* Large enough for any of them. */
 typedef union {

@@ -38,7 +38,7 @@ static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrd
 static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
     logits_js_state *s = &state->logits_js;
     memset(s, 0, sizeof *s);
-    if (row->walk == WALK_TERMS) { F(js_terms)(&s->value, x, y, length, row); return; }
+    if (row->walk == WALK_TERMS) { F(js_terms)(s, x, y, length, row); return; }
     F(softmax_any)(&s->x, x, length, 0);
     F(softmax_any)(&s->y, y, length, 0);
     F(logits_kl_block)(&s->kl, x, y, length);
