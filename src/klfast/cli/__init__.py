@@ -86,7 +86,7 @@ def run_compare(options):
         json_output = files.enter_context(whole_file(json_file)) if json_file else None
         csv_output = files.enter_context(whole_file(options.csv)) if options.csv else None
         plot_output = files.enter_context(whole_file(options.plot, binary=True)) if options.plot else None
-        csv_writer = CsvWriter(csv_output) if csv_output else None
+        csv_writer = CsvWriter(csv_output, with_targets=targets is not None) if csv_output else None
         if options.threads:
             files.enter_context(klfast.threads(options.threads))
         with progress_bar(rows, quiet=options.quiet) as advance:

@@ -130,6 +130,18 @@ def open_targets(path, shape):
     return targets
 
 
+def check_outputs(outputs, inputs):
+    """No output may take the place of an input, or of another output. Entries that are None stand for no file."""
+    taken = {os.path.realpath(path): "is also an input" for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise CommandError(f"{path}: cannot be written, it {taken[place]}")
+        taken[place] = "is also another output"
+
+
 @contextlib.contextmanager
 def whole_file(path, *, binary=False):
     """Open a new file beside `path` that takes its place when the block ends well and vanishes when it does not."""
