@@ -7,7 +7,6 @@ import os
 import platform
 import tempfile
 
-import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -89,8 +88,7 @@ setup(
                 "klfast._kernels",
                 ["src/klfast/_kernels.pyx"],
                 depends=[f"{CORE}/{name}" for name in sorted(os.listdir(CORE))],
-                include_dirs=[CORE, numpy.get_include()],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+                include_dirs=[CORE],
             )
         ],
         build_dir="build/cython",

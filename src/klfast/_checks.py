@@ -9,7 +9,6 @@ import operator
 import numpy as np
 
 
-
 def as_array(name, value):
     """The array behind `value`: real numbers of any layout."""
     try:
@@ -24,7 +23,9 @@ def as_array(name, value):
 
 
 def broadcast(names, arrays):
-    """The arrays as read-only views of one shape."""
+    """The arrays as views of one shape; the same objects where they have it already."""
+    if all(array.shape == arrays[0].shape for array in arrays):
+        return arrays
     try:
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
     except ValueError as error:

@@ -13,6 +13,11 @@ def reduce(operation, inputs, *, axis, keepdims, base, out, n_threads, check=Non
     `inputs` names the arguments, in the operation's order; `check` is the function of _checks that looks at the values
     first; `empty` is the result where the axis has no elements.
     """
+    if type(axis) is int and axis == -1 and not keepdims and base is out is n_threads is check is None:
+        values = tuple(inputs.values())
+        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1])
+        if result is not None:
+            return np.float64(result)
     arrays = [_checks.as_array(name, value) for name, value in inputs.items()]
     arrays = _checks.broadcast(inputs, arrays)
     axes = _checks.axes(axis, arrays[0].ndim)

@@ -5,15 +5,13 @@ Few long rows and many rows both use all threads: rows are shared out if there a
 are. Blocks have a fixed length and are added up in their order either way, so the result does not depend on it.
 """
 
-cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport prange
-from libc.string cimport memset
-cimport numpy as cnp
 
 import os
 
-cnp.import_array()
+import numpy
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct klfast_state:
@@ -28,7 +26,7 @@ cdef extern from "kernels.h" nogil:
         Py_ssize_t block_length
     ctypedef struct klfast_level:
         klfast_operation operation[11][2]
-        double (*read_sum)(const double *, const double *, Py_ssize_t) noexcept nogil
+        double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
     ctypedef struct klfast_target:
         const char *name
         const klfast_level *level
@@ -235,58 +233,74 @@ cdef int reduce_labels_any(const real[:, :] x, const long long[:] labels, double
     return 0
 
 
-def reduce(int operation_id, cnp.ndarray a, cnp.ndarray b, double[:] out, int n_threads):
+def reduce(int operation_id, a, b, double[:] out, int n_threads):
     """Writes one number per row of a and b into out. Both are (rows, length), of the same type, with any strides."""
-    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32:
+    if a.itemsize == sizeof(float):
         reduce_any[float](operation_id, a, b, out, n_threads)
     else:
         reduce_any[double](operation_id, a, b, out, n_threads)
 
 
-def reduce_labels(cnp.ndarray x, const long long[:] labels, double[:] out, int n_threads):
+def reduce_labels(x, const long long[:] labels, double[:] out, int n_threads):
     """Writes the cross-entropy of one class id per row of logits into out."""
-    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32:
+    if x.itemsize == sizeof(float):
         reduce_labels_any[float](x, labels, out, n_threads)
     else:
         reduce_labels_any[double](x, labels, out, n_threads)
 
 
+# ---- one small vector: no checks to make, no shapes to work out ----
+
+cdef object ndarray = numpy.ndarray
+
+# Beyond this many elements the ordinary way costs nothing that counts.
+cdef enum:
+    QUICK_LENGTH = 4096
+
+
+cdef bint is_quick(const Py_buffer *view) noexcept:
+    """Whether this is a contiguous vector that the kernels take as it is."""
+    if view.ndim != 1 or view.strides[0] != view.itemsize or not 0 < view.shape[0] <= QUICK_LENGTH:
+        return False
+    return view.format[1] == 0 and (view.format[0] == c"f" or view.format[0] == c"d")
+
+
 def quick(int operation_id, p, q):
     """The result for two small contiguous vectors of one type, as a float; None if that is not what they are."""
     cdef rows_t rows
-    cdef cnp.ndarray a, b
-    cdef int type_number
-    if not (cnp.PyArray_CheckExact(p) and cnp.PyArray_CheckExact(q)):
+    cdef Py_buffer a, b
+    if type(p) is not ndarray or type(q) is not ndarray:
         return None
-    a, b = p, q
-    type_number = cnp.PyArray_TYPE(a)
-    if type_number == cnp.NPY_FLOAT32:
-        rows.type, rows.size = FLOAT32, 4
-    elif type_number == cnp.NPY_FLOAT64:
-        rows.type, rows.size = FLOAT64, 8
-    else:
-        return None
-    if cnp.PyArray_TYPE(b) != type_number or cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_NDIM(b) != 1:
-        return None
-    rows.length = cnp.PyArray_DIM(a, 0)
-    if rows.length != cnp.PyArray_DIM(b, 0) or rows.length < 1 or rows.length > 4096:
-        return None
-    if not (cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_ISCARRAY_RO(b)):
-        return None
-    rows.operation_id = operation_id
-    rows.operation = &chosen.operation[operation_id][rows.type]
-    rows.a, rows.b = <const char *> cnp.PyArray_DATA(a), <const char *> cnp.PyArray_DATA(b)
-    rows.row_stride_a = rows.row_stride_b = 0
-    rows.stride_a = rows.stride_b = rows.size
-    return whole_row(&rows, 0, NULL)
+    PyObject_GetBuffer(p, &a, PyBUF_FORMAT | PyBUF_STRIDES)
+    try:
+        PyObject_GetBuffer(q, &b, PyBUF_FORMAT | PyBUF_STRIDES)
+        try:
+            if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
+                return None
+            rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
+            rows.operation_id = operation_id
+            rows.operation = &chosen.operation[operation_id][rows.type]
+            rows.a, rows.b = <const char *> a.buf, <const char *> b.buf
+            rows.length, rows.size = a.shape[0], a.itemsize
+            rows.row_stride_a = rows.row_stride_b = 0
+            rows.stride_a = rows.stride_b = rows.size
+            return whole_row(&rows, 0, NULL)
+        finally:
+            PyBuffer_Release(&b)
+    finally:
+        PyBuffer_Release(&a)
 
 
-def read_sum(const unsigned char[:, ::1] a, const unsigned char[:, ::1] b, int n_threads):
-    """Adds up the same bytes as doubles and does nothing else: the memory limit, for benchmarks."""
-    cdef Py_ssize_t total = a.shape[0] * a.shape[1] // 8, chunk = 4096, i, chunks = (total + chunk - 1) // chunk
-    cdef const double *first = <const double *> &a[0, 0]
-    cdef const double *second = <const double *> &b[0, 0]
+# ---- the memory limit, for benchmarks ----
+
+def read_sum(const double[::1] a, const double[::1] b, int n_threads):
+    """Adds up two arrays, or one if b is None, and does nothing else."""
+    cdef Py_ssize_t length = a.shape[0], chunk = 4096, chunks = (length + chunk - 1) // chunk, i
+    cdef const double *first = &a[0]
+    cdef const double *second = NULL if b is None else &b[0]
     cdef double result = 0
     for i in prange(chunks, num_threads=n_threads, schedule="static", nogil=True):
-        result += chosen.read_sum(first + i * chunk, second + i * chunk, min(chunk, total - i * chunk))
+        result += chosen.read_sum(first + i * chunk, min(chunk, length - i * chunk))
+        if second != NULL:
+            result += chosen.read_sum(second + i * chunk, min(chunk, length - i * chunk))
     return result

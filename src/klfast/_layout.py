@@ -77,6 +77,8 @@ def _one_stride(shape, strides):
 def _rows(array, kept, length):
     """A view of shape (rows, length): the first `kept` axes are the rows. The rest is copied if no stride describes it."""
     rows = math.prod(array.shape[:kept])
+    if array.flags.c_contiguous:
+        return array.reshape(rows, length)
     if not _mergeable(array.shape, array.strides, kept, array.ndim):
         return np.ascontiguousarray(array).reshape(rows, length)
     stride = _one_stride(array.shape[kept:], array.strides[kept:])

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from klfast import _checks, _kernels
-from klfast._dispatch import OPERATIONS, reduce
-
-_KL, _CROSS_ENTROPY, _ENTROPY = (OPERATIONS[name] for name in ("kl_divergence", "cross_entropy", "entropy"))
+from klfast import _checks
+from klfast._dispatch import reduce
 
 
 def kl_divergence(p, q, *, axis=-1, keepdims=False, base=None, out=None, n_threads=None, normalize=True, check=False):
@@ -56,10 +54,6 @@ def kl_divergence(p, q, *, axis=-1, keepdims=False, base=None, out=None, n_threa
     >>> float(klfast.kl_divergence([0.5, 0.5], [0.25, 0.75], base=2))
     0.2075187496394219
     """
-    if axis == -1 and normalize and not keepdims and base is None and out is None and n_threads is None and not check:
-        result = _kernels.quick(_KL, p, q)
-        if result is not None:
-            return np.float64(result)
     return _weights("kl_divergence", {"p": p, "q": q}, axis, keepdims, base, out, n_threads, normalize, check)
 
 
@@ -100,10 +94,6 @@ def cross_entropy(p, q, *, axis=-1, keepdims=False, base=None, out=None, n_threa
     >>> float(klfast.cross_entropy([0.5, 0.5], [0.25, 0.75], base=2))
     1.207518749639422
     """
-    if axis == -1 and normalize and not keepdims and base is None and out is None and n_threads is None and not check:
-        result = _kernels.quick(_CROSS_ENTROPY, p, q)
-        if result is not None:
-            return np.float64(result)
     return _weights("cross_entropy", {"p": p, "q": q}, axis, keepdims, base, out, n_threads, normalize, check)
 
 
@@ -141,10 +131,6 @@ def entropy(p, *, axis=-1, keepdims=False, base=None, out=None, n_threads=None, 
     >>> float(klfast.entropy([1, 1, 2], base=2))
     1.5
     """
-    if axis == -1 and normalize and not keepdims and base is None and out is None and n_threads is None and not check:
-        result = _kernels.quick(_ENTROPY, p, p)
-        if result is not None:
-            return np.float64(result)
     return _weights("entropy", {"p": p}, axis, keepdims, base, out, n_threads, normalize, check)
 
 

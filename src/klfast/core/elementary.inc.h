@@ -14,7 +14,7 @@
  * is then at least a seventh of the larger of a and c*b. Largest error: 6 u.
  * `raw`: only where a and c*b are within a factor 2; elsewhere a*log(a/(c*b)) and an excess of 0, so that the two still
  * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. */
-static inline REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
+static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
     REAL cb = c * b;
     INTEGER difference = F(bits)(a) - F(bits)(cb);
     INTEGER far = -(INTEGER)((UNSIGNED)(difference + (ONE_EXPONENT - 1)) > (UNSIGNED)(2 * ONE_EXPONENT - 2));
@@ -35,7 +35,7 @@ static inline REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, cons
 }
 
 /* log(a/b) for normal a, b > 0. Largest error 3 u, also where a/b is close to 1. */
-static inline REAL F(log_ratio)(REAL a, REAL b) {
+static ALWAYS_INLINE REAL F(log_ratio)(REAL a, REAL b) {
     INTEGER field = (F(bits)(a) - F(bits)(b) + HALF_EXPONENT) & EXPONENT_MASK;
     REAL scaled = F(from_bits)(F(bits)(a) - field);
     REAL s = (scaled - b) / (scaled + b), z = s * s, k = F(exponent)(field);
@@ -45,13 +45,13 @@ static inline REAL F(log_ratio)(REAL a, REAL b) {
 /* exp(x) = fraction * 2^k with k an integer and 0.7 < fraction < 1.42, for |x| <= 1.25*EXP_LIMIT. Largest error 2 u.
  * x is taken as it is: subtracting a maximum first would round, and the rounding of x - max would be multiplied by
  * up to 100 on its way through exp. Scale by 2^(k - K) instead, which is exact. */
-static inline REAL F(exp_parts)(REAL x, REAL *k) {
+static ALWAYS_INLINE REAL F(exp_parts)(REAL x, REAL *k) {
     *k = F(fma)(x, LOG2_E, ROUNDING_SHIFT) - ROUNDING_SHIFT;
     REAL r = F(fma)(-*k, LN2_LOW, F(fma)(-*k, LN2_HIGH, x));
     return 1 + F(fma)(r * r, F(exp_polynomial)(r), r);
 }
 
 /* fraction * 2^k with k an integer, 0 where k is below the exponents of normal numbers. */
-static inline REAL F(scale)(REAL fraction, REAL k) {
+static ALWAYS_INLINE REAL F(scale)(REAL fraction, REAL k) {
     return fraction * F(power_of_two)(k > LOWEST_EXPONENT ? k : LOWEST_EXPONENT);
 }

@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     klfast_operation operation[OPERATIONS][TYPES];
     /* The memory limit: adds up the same bytes and does nothing else. */
-    double (*read_sum)(const double *a, const double *b, ptrdiff_t length);
+    double (*read_sum)(const double *array, ptrdiff_t length);
 } klfast_level;
 
 /* The tables, best last; NULL where this build or this CPU has not got the level. */

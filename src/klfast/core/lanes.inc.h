@@ -12,7 +12,8 @@ typedef struct {
 #endif
 } F(lanes);
 
-static inline void F(fold)(F(lanes) *sum, const REAL *restrict term) {
+static ALWAYS_INLINE void F(fold)(F(lanes) *sum, const REAL *restrict term) {
+    AS_LOOP
     for (int j = 0; j < LANES; j++) {
         REAL four = (term[j] + term[LANES + j]) + (term[2 * LANES + j] + term[3 * LANES + j]);
 #if CARRY
@@ -24,8 +25,9 @@ static inline void F(fold)(F(lanes) *sum, const REAL *restrict term) {
 }
 
 /* Ends a run of folds; call it at least every RUN_LENGTH elements. */
-static inline void F(end_run)(F(lanes) *sum) {
+static ALWAYS_INLINE void F(end_run)(F(lanes) *sum) {
 #if CARRY
+    AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double run = sum->run[j], total = sum->high[j] + run, part = total - sum->high[j];
         sum->low[j] += (sum->high[j] - (total - part)) + (run - part);
@@ -61,7 +63,7 @@ static inline wide_sum F(lane_total)(const F(lanes) *sum) {
 }
 
 /* The address of a whole step at `start`: the array itself, or a copy filled up with `neutral` at the end of the row. */
-static inline const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral, REAL *padded) {
+static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral, REAL *padded) {
     if (length - start >= STEP) return array + start;
     for (ptrdiff_t j = 0; j < STEP; j++) padded[j] = start + j < length ? array[start + j] : neutral;
     return padded;

@@ -4,9 +4,19 @@
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
+/* For loops that are written once and compiled for each constant value of a flag. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #else
 #define NOINLINE
+#define ALWAYS_INLINE inline
 #define __builtin_prefetch(address) ((void)0)
+#endif
+
+/* GCC would unroll a loop over the lanes before it looks for vectors, and then find none. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define AS_LOOP _Pragma("GCC unroll 1")
+#else
+#define AS_LOOP
 #endif
 
 #include "kernels.h"
@@ -28,13 +38,15 @@
 
 #include "real_f32.inc.h"
 #include "probability.inc.h"
-#include "logits.inc.h"
+#include "softmax.inc.h"
+#include "logits_kl.inc.h"
 #include "logits_unusual.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
 #include "probability.inc.h"
-#include "logits.inc.h"
+#include "softmax.inc.h"
+#include "logits_kl.inc.h"
 #include "logits_unusual.inc.h"
 #include "real_end.inc.h"
 
@@ -49,12 +61,12 @@
 #include "table.inc.h"
 #include "real_end.inc.h"
 
-static double read_sum(const double *a, const double *b, ptrdiff_t length) {
+static double read_sum(const double *array, ptrdiff_t length) {
     double lane[32] = {0}, total = 0;
     ptrdiff_t i = 0;
     for (; i + 32 <= length; i += 32)
-        for (int j = 0; j < 32; j++) lane[j] += a[i + j] + b[i + j];
-    for (; i < length; i++) lane[0] += a[i] + b[i];
+        for (int j = 0; j < 32; j++) lane[j] += array[i + j];
+    for (; i < length; i++) lane[0] += array[i];
     for (int j = 0; j < 32; j++) total += lane[j];
     return total;
 }

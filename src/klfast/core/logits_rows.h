@@ -125,7 +125,7 @@ static void logits_js_join(klfast_state *into, const klfast_state *other) {
  * much. It moves the value by about its square root: where that counts, 1 is returned and the row walked again. */
 static int correct_offset(const logits_js_state *s, klfast_row *row) {
     double value = sum_value(s->value), excess = 2.0 * sum_value(s->excess), spread = sqrt(value);
-    if (row->repeats == 2 || !(fabs(excess) > 0x1p-51 * spread)) return 0;
+    if (row->repeats == 2 || !(fabs(excess) > (row->is_float ? 0x1p-25 : 0x1p-51) * spread)) return 0;
     wide_sum offset = {row->offset, row->offset_low};
     add_number(&offset, excess / (1.0 - fmin(spread, 0.7)));
     row->offset = offset.high;

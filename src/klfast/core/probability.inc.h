@@ -9,13 +9,14 @@ typedef struct {
     INTEGER sign[LANES], impossible[LANES];
 } F(sweep);
 
-static inline void F(begin_sweep)(F(sweep) *sums) {
+static ALWAYS_INLINE void F(begin_sweep)(F(sweep) *sums) {
     memset(sums, 0, sizeof *sums);
     for (int j = 0; j < LANES; j++) sums->lowest[j] = INFINITY;
 }
 
-static inline void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
+static ALWAYS_INLINE void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
     for (int part = 0; part < STEP; part += LANES)
+        AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = p[part + j], b = q[part + j], low = careful ? (b > 0 ? b : INFINITY) : b;
             sums->lowest[j] = low < sums->lowest[j] ? low : sums->lowest[j];
@@ -25,7 +26,7 @@ static inline void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *
         }
 }
 
-static inline void F(end_runs)(F(sweep) *sums) {
+static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {
     F(end_run)(&sums->mass);
     F(end_run)(&sums->first);
     F(end_run)(&sums->second);
@@ -76,7 +77,7 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 
 /* ---- divergence: the sums of gap and excess ---- */
 
-static inline void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end,
+static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end,
                                        REAL c, REAL c_low, const int careful, const int raw) {
     REAL padded_p[STEP], padded_q[STEP];
     F(sweep) local = *sums;
@@ -112,7 +113,7 @@ static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const
 
 static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, int raw);
 
-static inline void F(divergence_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int raw) {
+static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int raw) {
     F(sweep) sums;
     memset(state, 0, sizeof *state);
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
@@ -145,7 +146,7 @@ static inline void F(divergence_any)(weights_state *state, const REAL *p, const 
  * In a careful walk the one q above `limit` is set aside (`largest`) and the others summed without it, so that a row that is
  * nearly one-hot keeps the digits of its small rest. */
 
-static inline void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c,
+static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c,
                                           REAL limit, const int careful, const int same) {
     REAL padded_p[STEP], padded_q[STEP];
     F(sweep) local = *sums;
@@ -187,7 +188,7 @@ static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const 
 
 static void F(cross_entropy_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);
 
-static inline void F(cross_entropy_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int same) {
+static ALWAYS_INLINE void F(cross_entropy_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, const int same) {
     F(sweep) sums;
     memset(state, 0, sizeof *state);
     REAL c = (REAL)row->constant;

@@ -6,6 +6,8 @@
 #undef LANES
 #undef STEP
 #undef CARRY
+#undef MANTISSA_BITS
+#undef EXP_NEGLIGIBLE
 #undef ONE_EXPONENT
 #undef HALF_EXPONENT
 #undef EXPONENT_MASK

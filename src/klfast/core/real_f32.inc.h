@@ -8,6 +8,7 @@
 #define STEP 64
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 0
+#define MANTISSA_BITS 23
 #define ONE_EXPONENT 0x00800000
 #define HALF_EXPONENT 0x00400000
 #define EXPONENT_MASK ((int32_t)0xff800000)
@@ -22,6 +23,8 @@
 #define SMALLEST_NORMAL 0x1p-126f
 /* |x| up to here goes through exp as it is. */
 #define EXP_LIMIT 8192.0f
+/* exp(-x) and less is nothing beside x - 1. */
+#define EXP_NEGLIGIBLE 87
 /* Logits: a block with its exponentials stays in the nearest cache. Beyond these a block is computed again in double. */
 #define LOGITS_BLOCK 2048
 #define SMALLEST_LOGITS_GAP 0x1p-80

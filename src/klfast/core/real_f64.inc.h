@@ -8,6 +8,7 @@
 #define STEP 32
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 1
+#define MANTISSA_BITS 52
 #define ONE_EXPONENT 0x0010000000000000LL
 #define HALF_EXPONENT 0x0008000000000000LL
 #define EXPONENT_MASK ((int64_t)0xfff0000000000000ULL)
@@ -22,6 +23,8 @@
 #define SMALLEST_NORMAL 0x1p-1022
 /* |x| up to here goes through exp as it is. */
 #define EXP_LIMIT 524288.0
+/* exp(-x) and less is nothing beside x - 1. */
+#define EXP_NEGLIGIBLE 700
 /* Logits: a block with its exponentials stays in the nearest cache. Beyond these a block is computed again in double. */
 #define LOGITS_BLOCK 1024
 #define SMALLEST_LOGITS_GAP 0x1p-900

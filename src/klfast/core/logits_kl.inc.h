@@ -1,0 +1,253 @@
+/* Blocks of the KL of two rows of logits.
+ *
+ * With p = softmax(x) and d = (x - y) - centre, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is close to
+ * the mean of x - y under p, E[d] is small, exp(-d) - 1 = (d + exp(-d) - 1) - d, and the sum of p*(d + exp(-d) - 1) has no
+ * negative term. One exp of x, one of -d, none of y; and where all of a block's d are small, the second is a short series.
+ *
+ * The fast way guesses the centre from the largest logits of a block, which its survey looks at anyway, and corrects it once
+ * if the sums say so. What it does not take (-inf, NaN, x far below y) goes to the careful way: there the mean is found in a
+ * sweep of its own.
+ *
+ * x - y keeps its rounding error, so a constant between x and y costs no digits. */
+
+/* How far apart the rows are: all |d| <= 1, d >= -30, or anything. */
+enum { F(NEAR), F(APART), F(FAR) };
+
+/* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed elsewhere.
+ * Largest error: 6 u for |d| <= 1 and 4 u beyond, not counting that of p. */
+static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL d, const int distance) {
+    if (distance == F(NEAR)) return p * (d * d * F(wide_exp_polynomial)(-d));
+    int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;
+    REAL x = d > EXP_NEGLIGIBLE ? -EXP_NEGLIGIBLE : far ? 0 : -d;
+    REAL shifted = F(fma)(x, LOG2_E, ROUNDING_SHIFT), k = close ? 0 : shifted - ROUNDING_SHIFT;
+    REAL r = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, x));
+    REAL curve = r * r * F(wide_exp_polynomial)(r);
+    REAL e = (1 + (r + curve)) * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
+    REAL beyond = F(fma)(p, d - 1, far ? 0 : p * e);
+    return close ? p * curve : beyond;
+}
+
+/* x - y - center, with the rounding error of x - y; far out where x is no probability at all. */
+static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
+    REAL difference = x - y, part = difference - x;
+    REAL error = (x - (difference - part)) - (y + part);
+    return (difference - center) + error;
+}
+
+/* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre
+ * `state->ratio` + `center`. */
+static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fraction, REAL center, double g, double w) {
+    /* KL = w + log1p(g - w), written so that a small KL keeps its digits: g - [u - log1p(u)] with u = g - w. */
+    double u = g - w, inside = log1p_any(u), kl = u < 0.5 ? g - gap_any(1.0, 1.0 + u, -u) : w + inside;
+    state->largest_x = largest_x;
+    state->total = scaled_sum(state->total, 1.0 / fraction);
+    add_number(&state->ratio, (double)center);
+    add_number(&state->ratio, -inside);
+    memset(&state->gap, 0, sizeof state->gap);
+    add_number(&state->gap, sum_value(state->total) * (kl > 0 ? kl : 0.0));
+}
+
+/* ---- the fast way ---- */
+
+/* The largest x with the x - y beside it, lane by lane, and the range of x - y. NaN is not noticed here. */
+typedef struct { REAL largest[LANES], beside[LANES], lowest[LANES], highest[LANES]; } F(survey);
+
+static ALWAYS_INLINE void F(look)(F(survey) *seen, const REAL *x, const REAL *y, int count) {
+    AS_LOOP
+    for (int j = 0; j < count; j++) {
+        REAL difference = x[j] - y[j];
+        INTEGER larger = -(INTEGER)(x[j] > seen->largest[j]); /* as bits: a choice would become a branch */
+        seen->beside[j] = F(from_bits)((F(bits)(difference) & larger) | (F(bits)(seen->beside[j]) & ~larger));
+        seen->largest[j] = x[j] > seen->largest[j] ? x[j] : seen->largest[j];
+        seen->lowest[j] = difference < seen->lowest[j] ? difference : seen->lowest[j];
+        seen->highest[j] = difference > seen->highest[j] ? difference : seen->highest[j];
+    }
+}
+
+static void F(look_at_block)(F(survey) *result, const REAL *x, const REAL *y, ptrdiff_t length) {
+    F(survey) seen;
+    ptrdiff_t i = 0;
+    for (int j = 0; j < LANES; j++) {
+        seen.largest[j] = seen.highest[j] = -INFINITY;
+        seen.lowest[j] = INFINITY;
+        seen.beside[j] = 0;
+    }
+    for (; i + LANES <= length; i += LANES) F(look)(&seen, x + i, y + i, LANES);
+    F(look)(&seen, x + i, y + i, (int)(length - i));
+    *result = seen;
+}
+
+/* The mean of x - y over the largest of each lane, weighted as the mean over the block will be. */
+static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale) {
+    REAL weight = 0, product = 0;
+    for (int j = 0; j < LANES; j++) {
+        REAL e = F(scaled_exp)(seen->largest[j], scale);
+        weight += e;
+        product += e * seen->beside[j];
+    }
+    return product / weight;
+}
+
+/* The sums of p, p*d and p*(d + exp(-d) - 1), p = exp(x)/2^K. */
+static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale,
+                                          REAL center, const int distance) {
+    REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
+    F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        /* behind the end p = 0 and d is about 0 */
+        const REAL *a = F(whole_step)(x, i, length, scale.lowest, padded_x);
+        const REAL *b = F(whole_step)(y, i, length, scale.lowest - center, padded_y);
+        F(prefetch_next)(x + i);
+        F(prefetch_next)(y + i);
+        for (int j = 0; j < STEP; j++) {
+            REAL d = F(centred_difference)(a[j], b[j], center), e = F(scaled_exp)(a[j], scale);
+            p[j] = e;
+            first[j] = e * d;
+            second[j] = F(logits_gap)(e, d, distance);
+        }
+        F(fold)(&total, p);
+        F(fold)(&mean, first);
+        F(fold)(&gap, second);
+        F(end_run)(&total);
+        F(end_run)(&mean);
+        F(end_run)(&gap);
+    }
+    sums[0] = F(lane_total)(&total);
+    sums[1] = F(lane_total)(&mean);
+    sums[2] = F(lane_total)(&gap);
+}
+
+static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale, REAL center) {
+    F(logits_sweep)(sums, x, y, length, scale, center, F(NEAR));
+}
+static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale, REAL center) {
+    F(logits_sweep)(sums, x, y, length, scale, center, F(APART));
+}
+
+/* Returns 0, with the state as it was, if the block is not for it. */
+static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+    F(survey) seen;
+    wide_sum sums[3];
+    double fraction;
+    F(look_at_block)(&seen, x, y, length);
+    REAL largest_x = F(largest_of)(seen.largest, LANES), highest = F(largest_of)(seen.highest, LANES), lowest = INFINITY;
+    for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
+    if (!(largest_x <= EXP_LIMIT && largest_x >= -EXP_LIMIT && lowest >= -EXP_LIMIT && highest <= EXP_LIMIT)) return 0;
+    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction));
+    REAL center = F(guess_center)(&seen, scale);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (!(lowest - center >= -29)) return 0;
+        if (highest - center <= (REAL)0.99 && lowest - center >= (REAL)-0.99) F(sweep_near)(sums, x, y, length, scale, center);
+        else F(sweep_apart)(sums, x, y, length, scale, center);
+        double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
+        /* also where anything is NaN */
+        if (!(g >= SMALLEST_LOGITS_GAP && g < LARGEST_LOGITS_GAP)) return 0;
+        if (u >= 0.5 || gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
+            state->flags = HAS_Y;
+            state->total = sums[0];
+            F(conclude_logits)(state, largest_x, fraction, center, g, w);
+            return 1;
+        }
+        center += (REAL)w;
+    }
+    return 0;
+}
+
+/* ---- the careful way ---- */
+
+static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length);
+
+/* 1 if all differences are the same: then a gap of 0 is the truth and not an underflow. */
+static int F(is_constant)(const REAL *d, ptrdiff_t length) {
+    for (ptrdiff_t i = 1; i < length; i++)
+        if (d[i] != d[0]) return 0;
+    return 1;
+}
+
+/* Which blocks have x > -inf where y = -inf. */
+static int F(find_impossible)(const REAL *x, const REAL *y, ptrdiff_t length) {
+    INTEGER found = 0;
+    for (ptrdiff_t i = 0; i < length; i++) found |= (y[i] == -INFINITY) & (x[i] > -INFINITY);
+    return found != 0;
+}
+
+/* The sum of exp(y) in units of exp(largest_y), summed where x - y is far below its mean or x is -inf. */
+static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t length, REAL largest_y) {
+    REAL term[STEP], padded_y[STEP], padded_d[STEP];
+    double fraction;
+    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_y, &fraction));
+    F(lanes) sum = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y), *a = F(whole_step)(d, i, length, 0, padded_d);
+        for (int j = 0; j < STEP; j++) {
+            REAL e = F(scaled_exp)(b[j], scale);
+            term[j] = a[j] - center < -30 ? e : 0;
+        }
+        F(fold)(&sum, term);
+        F(end_run)(&sum);
+    }
+    return scaled_sum(F(lane_total)(&sum), 1.0 / fraction);
+}
+
+static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+    REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], largest_x, largest_y;
+    F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
+    INTEGER far[STEP] = {0}, any_far = 0;
+    if (!F(find_largest)(x, length, &largest_x) | !F(find_largest)(y, length, &largest_y)) { state->flags = HAS_NAN; return; }
+    if (largest_y > -INFINITY) state->flags = HAS_Y;
+    if (largest_x == -INFINITY) { F(softmax_any)(&state->lonely_y, y, length, 0); return; }
+    if (F(find_impossible)(x, y, length)) { state->flags |= IS_INFINITE; state->total.high = 1.0; return; }
+    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= EXP_LIMIT)) { F(logits_kl_unusual)(state, x, y, length); return; }
+    double fraction_largest;
+    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest));
+    REAL start = largest_x - largest_y;
+    /* What `start` missed of the difference of the maxima. */
+    double start_error = rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
+
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x), *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
+        for (int j = 0; j < STEP; j++) {
+            REAL e = F(scaled_exp)(a[j], scale), from_start = F(centred_difference)(a[j], b[j], start);
+            p[i + j] = e;
+            d[i + j] = a[j] > -(REAL)1.25 * EXP_LIMIT ? from_start : -(REAL)0x1p20;
+            term[j] = e > 0 ? e * d[i + j] : 0;
+        }
+        F(fold)(&total, p + i);
+        F(fold)(&mean, term);
+        F(end_run)(&total);
+        F(end_run)(&mean);
+    }
+    state->total = F(lane_total)(&total);
+    double mass = sum_value(state->total), average = sum_value(F(lane_total)(&mean)) / mass;
+    REAL center = (REAL)average;
+    ptrdiff_t padded_length = (length + STEP - 1) / STEP * STEP;
+    for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
+        for (int j = 0; j < STEP; j++) {
+            REAL from_center = d[i + j] - center;
+            term[j] = F(logits_gap)(p[i + j], from_center, F(FAR));
+            far[j] |= from_center < -30;
+        }
+        F(fold)(&gap, term);
+        F(end_run)(&gap);
+    }
+    for (int j = 0; j < STEP; j++) any_far |= far[j];
+    state->gap = F(lane_total)(&gap);
+    if (any_far && largest_y > -INFINITY) {
+        wide_sum far_mass = F(far_mass)(y, d, center, length, largest_y);
+        /* In units of p: times exp(largest_y + centre) / 2^K, and largest_y + centre = largest_x + the small parts. */
+        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_any((double)center - start_error)));
+    }
+    double g = sum_value(state->gap) / mass, w = average - center;
+    if (!(g < LARGEST_LOGITS_GAP) || (g < SMALLEST_LOGITS_GAP && !F(is_constant)(d, length))) {
+        F(logits_kl_unusual)(state, x, y, length);
+        return;
+    }
+    memset(&state->ratio, 0, sizeof state->ratio);
+    state->ratio.high = start;
+    F(conclude_logits)(state, largest_x, fraction_largest, center, g, w);
+}
+
+static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+    memset(state, 0, sizeof *state);
+    if (!F(logits_kl_fast)(state, x, y, length)) F(logits_kl_careful)(state, x, y, length);
+}
