@@ -68,3 +68,13 @@ static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t star
     for (ptrdiff_t j = 0; j < STEP; j++) padded[j] = start + j < length ? array[start + j] : neutral;
     return padded;
 }
+
+static ALWAYS_INLINE void F(padded_step)(REAL *padded, const REAL *array, ptrdiff_t length, REAL neutral) {
+    for (ptrdiff_t j = 0; j < length; j++) padded[j] = array[j];
+    for (ptrdiff_t j = length; j < STEP; j++) padded[j] = neutral;
+}
+
+/* Ask for the lines of a step that comes later; an address beyond the array does no harm. */
+static ALWAYS_INLINE void F(prefetch_step)(const REAL *array) {
+    for (int line = 0; line < STEP * (int)sizeof(REAL) / 64; line++) __builtin_prefetch((const char *)array + 64 * line);
+}

@@ -97,8 +97,8 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
         /* behind the end p = 0 and d is about 0 */
         const REAL *a = F(whole_step)(x, i, length, scale.lowest, padded_x);
         const REAL *b = F(whole_step)(y, i, length, scale.lowest - center, padded_y);
-        F(prefetch_next)(x + i);
-        F(prefetch_next)(y + i);
+        F(prefetch_step)(x + i + LOGITS_BLOCK);
+        F(prefetch_step)(y + i + LOGITS_BLOCK);
         for (int j = 0; j < STEP; j++) {
             REAL d = F(centred_difference)(a[j], b[j], center), e = F(scaled_exp)(a[j], scale);
             p[j] = e;

@@ -35,14 +35,16 @@ static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {
 /* The sums of a sweep; returns 0 if they cannot be trusted: zeros or negative entries where the loop expects none, or numbers
  * that leave the range in which its terms are exact. */
 static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
-    REAL lowest = INFINITY, largest = 0;
-    INTEGER sign = 0, impossible = 0;
-    for (int j = 0; j < LANES; j++) {
-        lowest = sums->lowest[j] < lowest ? sums->lowest[j] : lowest;
-        largest = sums->largest[j] > largest ? sums->largest[j] : largest;
-        sign |= sums->sign[j];
-        impossible |= sums->impossible[j];
-    }
+    F(sweep) s = *sums;
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) {
+            s.lowest[j] = s.lowest[half + j] < s.lowest[j] ? s.lowest[half + j] : s.lowest[j];
+            s.largest[j] = s.largest[half + j] > s.largest[j] ? s.largest[half + j] : s.largest[j];
+            s.sign[j] |= s.sign[half + j];
+            s.impossible[j] |= s.impossible[half + j];
+        }
+    REAL lowest = s.lowest[0], largest = s.largest[0];
+    INTEGER sign = s.sign[0], impossible = s.impossible[0];
     state->mass = F(lane_total)(&sums->mass);
     state->first = F(lane_total)(&sums->first);
     state->second = F(lane_total)(&sums->second);
@@ -77,38 +79,52 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 
 /* ---- divergence: the sums of gap and excess ---- */
 
-static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end,
-                                       REAL c, REAL c_low, const int careful, const int raw) {
-    REAL padded_p[STEP], padded_q[STEP];
+/* One step; `mass` is p, or p with zeros behind the end of the row. */
+static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q, const REAL *restrict mass,
+                                             REAL c, REAL c_low, const int careful, const int raw) {
+    REAL first[STEP], second[STEP];
+    for (int j = 0; j < STEP; j++) first[j] = F(gap)(p[j], q[j], c, c_low, &second[j], careful, raw);
+    F(watch)(local, p, q, careful);
+    F(fold)(&local->mass, mass);
+    F(fold)(&local->first, first);
+    F(fold)(&local->second, second);
+}
+
+static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length, REAL c, REAL c_low,
+                                              const int careful, const int raw) {
     F(sweep) local = *sums;
-    for (ptrdiff_t i = begin; i < end; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < end && r < i + RUN_LENGTH; r += STEP) {
-            const REAL *restrict a = careful ? F(whole_step)(p, r, end, 0, padded_p) : p + r;
-            const REAL *restrict b = careful ? F(whole_step)(q, r, end, 0, padded_q) : q + r;
-            REAL first[STEP], second[STEP];
-            for (int j = 0; j < STEP; j++) first[j] = F(gap)(a[j], b[j], c, c_low, &second[j], careful, raw);
-            F(watch)(&local, a, b, careful);
-            F(fold)(&local.mass, a);
-            F(fold)(&local.first, first);
-            F(fold)(&local.second, second);
+    ptrdiff_t whole = length - length % STEP;
+    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
+            F(prefetch_step)(p + r + length);
+            F(prefetch_step)(q + r + length);
+            F(divergence_step)(&local, p + r, q + r, p + r, c, c_low, careful, raw);
         }
+        F(end_runs)(&local);
+    }
+    if (whole < length) { /* behind the end p = c*q, whose gap is 0; zeros are for the careful loop */
+        REAL last_p[STEP], last_q[STEP], mass[STEP];
+        F(padded_step)(last_p, p + whole, length - whole, careful ? 0 : c);
+        F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : 1);
+        F(padded_step)(mass, p + whole, length - whole, 0);
+        F(divergence_step)(&local, last_p, last_q, mass, c, c_low, careful, raw);
         F(end_runs)(&local);
     }
     *sums = local;
 }
 
 /* One variant of each loop, so that each is compiled once. */
-static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end, REAL c) {
-    F(divergence_sweep)(s, p, q, 0, end, c, 0, 0, 0);
+static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c) {
+    F(divergence_sweep)(s, p, q, length, c, 0, 0, 0);
 }
-static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c, REAL c_low) {
-    F(divergence_sweep)(s, p, q, begin, end, c, c_low, 1, 0);
+static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c, REAL c_low) {
+    F(divergence_sweep)(s, p, q, length, c, c_low, 1, 0);
 }
-static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end) {
-    F(divergence_sweep)(s, p, q, 0, end, 1, 0, 0, 1);
+static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length) {
+    F(divergence_sweep)(s, p, q, length, 1, 0, 0, 1);
 }
-static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end) {
-    F(divergence_sweep)(s, p, q, begin, end, 1, 0, 1, 1);
+static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length) {
+    F(divergence_sweep)(s, p, q, length, 1, 0, 1, 1);
 }
 
 static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row, int raw);
@@ -121,21 +137,16 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
     if (!in_range) { F(divergence_unusual)(state, p, q, length, row, raw); return; }
     REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
     if (row->walk == WALK_FAST) {
-        ptrdiff_t whole = length - length % STEP;
         F(begin_sweep)(&sums);
-        if (raw) F(raw_divergence_fast)(&sums, p, q, whole);
-        else F(divergence_fast)(&sums, p, q, whole, c);
-        if (whole < length) {
-            if (raw) F(raw_divergence_careful)(&sums, p, q, whole, length);
-            else F(divergence_careful)(&sums, p, q, whole, length, c, 0);
-        }
-        if (F(conclude)(state, &sums, lowest, 1)) return;
+        if (raw) F(raw_divergence_fast)(&sums, p, q, length);
+        else F(divergence_fast)(&sums, p, q, length, c);
+        if (F(conclude)(state, &sums, lowest, 0)) return;
         memset(state, 0, sizeof *state);
         c_low = 0;
     }
     F(begin_sweep)(&sums);
-    if (raw) F(raw_divergence_careful)(&sums, p, q, 0, length);
-    else F(divergence_careful)(&sums, p, q, 0, length, c, c_low);
+    if (raw) F(raw_divergence_careful)(&sums, p, q, length);
+    else F(divergence_careful)(&sums, p, q, length, c, c_low);
     if (F(conclude)(state, &sums, lowest, 1)) return;
     memset(state, 0, sizeof *state);
     F(divergence_unusual)(state, p, q, length, row, raw);
@@ -146,44 +157,58 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
  * In a careful walk the one q above `limit` is set aside (`largest`) and the others summed without it, so that a row that is
  * nearly one-hot keeps the digits of its small rest. */
 
-static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c,
-                                          REAL limit, const int careful, const int same) {
-    REAL padded_p[STEP], padded_q[STEP];
-    F(sweep) local = *sums;
-    for (ptrdiff_t i = begin; i < end; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < end && r < i + RUN_LENGTH; r += STEP) {
-            const REAL *restrict b = careful ? F(whole_step)(q, r, end, 0, padded_q) : q + r;
-            const REAL *restrict a = same ? b : careful ? F(whole_step)(p, r, end, 0, padded_p) : p + r;
-            REAL term[STEP], rest[STEP];
-            for (int j = 0; j < STEP; j++) {
-                REAL other = careful && !(b[j] > SMALLEST_NORMAL) ? SMALLEST_NORMAL : b[j];
-                term[j] = a[j] * F(log_ratio)(c, other);
-                rest[j] = careful && b[j] > limit ? 0 : b[j];
-            }
-            F(watch)(&local, a, b, careful);
-            F(fold)(&local.first, term);
-            F(fold)(&local.second, rest);
-            if (careful)
-                for (int j = 0; j < STEP; j++) {
-                    REAL large = b[j] > limit ? b[j] : 0;
-                    local.largest[j % LANES] = large > local.largest[j % LANES] ? large : local.largest[j % LANES];
-                }
-            if (careful || !same) F(fold)(&local.mass, a);
+/* One step; `mass` and `rest` are p and q, or these with zeros behind the end of the row. */
+static ALWAYS_INLINE void F(cross_entropy_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q, const REAL *restrict mass,
+                                                const REAL *restrict rest, REAL c, REAL limit, const int careful, const int same) {
+    REAL term[STEP], beside[STEP];
+    for (int j = 0; j < STEP; j++) {
+        REAL other = careful && !(q[j] > SMALLEST_NORMAL) ? SMALLEST_NORMAL : q[j];
+        term[j] = p[j] * F(log_ratio)(c, other);
+        if (careful) beside[j] = q[j] > limit ? 0 : q[j];
+    }
+    F(watch)(local, p, q, careful);
+    F(fold)(&local->first, term);
+    F(fold)(&local->second, careful ? beside : rest);
+    if (careful)
+        for (int j = 0; j < STEP; j++) {
+            REAL large = q[j] > limit ? q[j] : 0;
+            local->largest[j % LANES] = large > local->largest[j % LANES] ? large : local->largest[j % LANES];
         }
+    if (careful || !same) F(fold)(&local->mass, mass);
+}
+
+static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length, REAL c, REAL limit,
+                                                 const int careful, const int same) {
+    F(sweep) local = *sums;
+    ptrdiff_t whole = length - length % STEP;
+    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
+            F(prefetch_step)(q + r + length);
+            if (!same) F(prefetch_step)(p + r + length);
+            F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, c, limit, careful, same);
+        }
+        F(end_runs)(&local);
+    }
+    if (whole < length) { /* behind the end p = 0 and q = c; zeros are for the careful loop */
+        REAL last_p[STEP], last_q[STEP], rest[STEP];
+        F(padded_step)(last_p, p + whole, length - whole, 0);
+        F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : c);
+        F(padded_step)(rest, q + whole, length - whole, 0);
+        F(cross_entropy_step)(&local, last_p, last_q, last_p, rest, c, limit, careful, same);
         F(end_runs)(&local);
     }
     *sums = local;
 }
 
-static NOINLINE void F(cross_entropy_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t end, REAL c) {
-    F(cross_entropy_sweep)(s, p, q, 0, end, c, INFINITY, 0, 0);
+static NOINLINE void F(cross_entropy_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c) {
+    F(cross_entropy_sweep)(s, p, q, length, c, INFINITY, 0, 0);
 }
-static NOINLINE void F(entropy_fast)(F(sweep) *s, const REAL *p, ptrdiff_t end, REAL c) {
-    F(cross_entropy_sweep)(s, p, p, 0, end, c, INFINITY, 0, 1);
+static NOINLINE void F(entropy_fast)(F(sweep) *s, const REAL *p, ptrdiff_t length, REAL c) {
+    F(cross_entropy_sweep)(s, p, p, length, c, INFINITY, 0, 1);
     s->mass = s->second;
 }
-static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t begin, ptrdiff_t end, REAL c, REAL limit) {
-    F(cross_entropy_sweep)(s, p, q, begin, end, c, limit, 1, 0);
+static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c, REAL limit) {
+    F(cross_entropy_sweep)(s, p, q, length, c, limit, 1, 0);
 }
 
 static void F(cross_entropy_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);
@@ -195,28 +220,14 @@ static ALWAYS_INLINE void F(cross_entropy_any)(weights_state *state, const REAL 
     int in_range = row->scale_p == 1.0 && row->scale_q == 1.0 && c >= SMALLEST_NORMAL && (double)c <= HIGHEST_SUM;
     if (!in_range) { F(cross_entropy_unusual)(state, p, q, length, row); return; }
     if (row->walk == WALK_FAST) {
-        ptrdiff_t whole = length - length % STEP;
         F(begin_sweep)(&sums);
-        if (same) F(entropy_fast)(&sums, p, whole, c);
-        else F(cross_entropy_fast)(&sums, p, q, whole, c);
-        if (whole < length) { /* the last few; in the fast walk nothing is set aside */
-            F(sweep) rest;
-            weights_state tail;
-            F(begin_sweep)(&rest);
-            F(cross_entropy_careful)(&rest, p, q, whole, length, c, INFINITY);
-            memset(&tail, 0, sizeof tail);
-            if (F(conclude)(&tail, &rest, SMALLEST_NORMAL, 1) && F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) {
-                add_sum(&state->mass, tail.mass);
-                add_sum(&state->first, tail.first);
-                add_sum(&state->second, tail.second);
-                state->flags |= tail.flags;
-                return;
-            }
-        } else if (F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) return;
+        if (same) F(entropy_fast)(&sums, p, length, c);
+        else F(cross_entropy_fast)(&sums, p, q, length, c);
+        if (F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) return;
         memset(state, 0, sizeof *state);
     }
     F(begin_sweep)(&sums);
-    F(cross_entropy_careful)(&sums, p, q, 0, length, c, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY);
+    F(cross_entropy_careful)(&sums, p, q, length, c, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY);
     if (F(conclude)(state, &sums, SMALLEST_NORMAL, 1)) return;
     memset(state, 0, sizeof *state);
     F(cross_entropy_unusual)(state, p, q, length, row);

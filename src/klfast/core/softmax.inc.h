@@ -59,12 +59,6 @@ static int F(find_largest)(const REAL *x, ptrdiff_t length, REAL *largest) {
     return any_bad == 0;
 }
 
-/* Ask for the lines that the next block will read, while this one computes on what is already in the nearest cache. */
-static ALWAYS_INLINE void F(prefetch_next)(const REAL *array) {
-    for (int line = 0; line < STEP * (int)sizeof(REAL) / 64; line++)
-        __builtin_prefetch((const char *)(array + LOGITS_BLOCK) + 64 * line);
-}
-
 /* One sweep, with the largest among the others. Returns 0 where that is not good enough: rows too sure of their largest, NaN,
  * +inf, logits out of range, or far above those that the scale was taken from. */
 static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
@@ -81,7 +75,7 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
-        if (!with_value) F(prefetch_next)(x + i);
+        F(prefetch_step)(x + i + LOGITS_BLOCK);
         for (int j = 0; j < STEP; j++) {
             REAL e = F(scaled_exp)(a[j], scale), held = a[j] < scale.lowest ? scale.lowest : a[j];
             term[j] = e;
@@ -97,7 +91,7 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
     wide_sum total = F(lane_total)(&sum);
     if (!(largest <= EXP_LIMIT && largest - start <= 40 && total.high < HUGE_VAL)) return 0;
     double of_largest = (double)F(scaled_exp)(largest, scale);
-    if (!(total.high > 5 * of_largest)) return 0;
+    if (!(total.high > 2 * of_largest)) return 0;
     add_number(&total, -of_largest);
     double unit = F(exponent_of_exp)(largest, &fraction) - K;
     unit = 1.0 / (fraction * power_of_two_f64(unit));

@@ -39,9 +39,9 @@ void klfast_find_targets(klfast_target targets[KLFAST_TARGETS]) {
     for (int i = 0; i < KLFAST_TARGETS; i++) targets[i] = (klfast_target){names[i], levels[i]};
 }
 
-/* Rows up to one block are summed first. Longer ones get a guess from a sample, right for normalised rows and for those
- * that are much alike all along; a guess that proves too poor costs a second walk. */
-enum { SAMPLES = 8, SAMPLE_LENGTH = 128 };
+/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into one
+ * block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an error. */
+enum { SAMPLES = 8, SHORT_ROW = 64 };
 
 static double element(const char *address, int type) {
     float narrow;
@@ -51,18 +51,20 @@ static double element(const char *address, int type) {
     return narrow;
 }
 
-/* The sum that the sample lets expect for the whole row; 0 if it makes no sense. */
-static double expected_sum(const char *array, ptrdiff_t stride, ptrdiff_t length, int type) {
-    double sum = 0;
+/* The sum that a sample lets expect for the whole row; 0 if it makes no sense. */
+static double expected_sum(const char *array, ptrdiff_t stride, ptrdiff_t length, ptrdiff_t sample_length, int type) {
+    double sum[4] = {0};
     for (ptrdiff_t sample = 0; sample < SAMPLES; sample++) {
-        const char *start = array + (length - SAMPLE_LENGTH) / (SAMPLES - 1) * sample * stride;
-        for (ptrdiff_t i = 0; i < SAMPLE_LENGTH; i++) sum += element(start + i * stride, type);
+        const char *start = array + (length - sample_length) / (SAMPLES - 1) * sample * stride;
+        for (ptrdiff_t i = 0; i < sample_length; i++) sum[i % 4] += element(start + i * stride, type);
     }
-    sum *= (double)length / (SAMPLES * SAMPLE_LENGTH);
-    return sum >= 0x1p-900 && sum <= 0x1p900 ? sum : 0.0;
+    double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * ((double)length / (double)(SAMPLES * sample_length));
+    return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
 }
 
 static int is_raw(int operation_id) { return operation_id >= RAW_KL_DIVERGENCE && operation_id <= RAW_ENTROPY; }
+
+static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
 
 void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type,
                       const char *a, ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length) {
@@ -71,11 +73,15 @@ void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int op
     row->scale_p = row->scale_q = row->constant = 1.0;
     row->walk = WALK_FAST;
     if (!operation->is_weights || is_raw(operation_id)) return;
-    if (length <= operation->block_length) { row->walk = WALK_SUMS; return; }
-    double p = expected_sum(a, stride_a, length, type), q = expected_sum(b, stride_b, length, type), guess = q;
-    if (operation_id == KL_DIVERGENCE) guess = p > 0 && q > 0 ? p / q : 0.0;
-    /* close to 1: it is meant to be 1, or as good as any other */
-    if (guess > 0 && !(guess > 0.5 && guess < 2.0)) row->constant = row->is_float && guess > 0x1p-100 && guess < 0x1p100 ? (double)(float)guess : guess;
+    int is_long = length > operation->block_length;
+    if (length < SHORT_ROW) { row->walk = WALK_SUMS; return; }
+    ptrdiff_t sample_length = is_long ? 128 : 4;
+    double q = expected_sum(b, stride_b, length, sample_length, type);
+    double p = operation_id == ENTROPY ? q : expected_sum(a, stride_a, length, sample_length, type);
+    if (looks_normalised(p) && looks_normalised(q)) return;
+    if (!is_long) { row->walk = WALK_SUMS; return; }
+    double guess = operation_id != KL_DIVERGENCE ? q : p > 0 ? p / q : 0.0;
+    if (guess > 0x1p-100 && guess < 0x1p100) row->constant = row->is_float ? (double)(float)guess : guess;
 }
 
 void klfast_gather(char *target, const char *source, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t length) {
