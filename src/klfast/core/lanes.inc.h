@@ -74,7 +74,10 @@ static ALWAYS_INLINE void F(padded_step)(REAL *padded, const REAL *array, ptrdif
     for (ptrdiff_t j = length; j < STEP; j++) padded[j] = neutral;
 }
 
+/* 4096 bytes: far enough ahead to hide the memory, near enough to stay in the nearest cache until it is read. */
+enum { F(AHEAD) = 4096 / sizeof(REAL) };
+
 /* Ask for the lines of a step that comes later; an address beyond the array does no harm. */
 static ALWAYS_INLINE void F(prefetch_step)(const REAL *array) {
-    for (int line = 0; line < STEP * (int)sizeof(REAL) / 64; line++) __builtin_prefetch((const char *)array + 64 * line);
+    for (int line = 0; line < STEP * (int)sizeof(REAL); line += 64) __builtin_prefetch((const char *)array + line);
 }

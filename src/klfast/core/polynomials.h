@@ -138,6 +138,45 @@ static inline double wide_exp_polynomial_f64(double r) {
     return value;
 }
 
+/* the same for |r| <= 2.05; relative error 2.0e-8. */
+static inline float widest_exp_polynomial_f32(float r) {
+    float value = 0x1.44bf5e0000000p-29f;
+    value = fma_f32(value, r, 0x1.d387f00000000p-26f);
+    value = fma_f32(value, r, 0x1.25ef460000000p-22f);
+    value = fma_f32(value, r, 0x1.707cb80000000p-19f);
+    value = fma_f32(value, r, 0x1.a02e660000000p-16f);
+    value = fma_f32(value, r, 0x1.a025660000000p-13f);
+    value = fma_f32(value, r, 0x1.6c16700000000p-10f);
+    value = fma_f32(value, r, 0x1.1110ec0000000p-7f);
+    value = fma_f32(value, r, 0x1.5555560000000p-5f);
+    value = fma_f32(value, r, 0x1.5555560000000p-3f);
+    value = fma_f32(value, r, 0x1.0000000000000p-1f);
+    return value;
+}
+
+/* the same for |r| <= 2.05; relative error 5.9e-17. */
+static inline double widest_exp_polynomial_f64(double r) {
+    double value = 0x1.0b36eac95c3fep-57;
+    value = fma_f64(value, r, 0x1.795e6b6dfffe0p-53);
+    value = fma_f64(value, r, 0x1.98331788b4e58p-49);
+    value = fma_f64(value, r, 0x1.ae008fcd76b42p-45);
+    value = fma_f64(value, r, 0x1.ae67eb7d70321p-41);
+    value = fma_f64(value, r, 0x1.939936d279cc6p-37);
+    value = fma_f64(value, r, 0x1.6124bdadf168bp-33);
+    value = fma_f64(value, r, 0x1.1eed8ac130077p-29);
+    value = fma_f64(value, r, 0x1.ae6454e377e52p-26);
+    value = fma_f64(value, r, 0x1.27e4fb82233f9p-22);
+    value = fma_f64(value, r, 0x1.71de3a5974dfcp-19);
+    value = fma_f64(value, r, 0x1.a01a019ffe014p-16);
+    value = fma_f64(value, r, 0x1.a01a01a00f5a7p-13);
+    value = fma_f64(value, r, 0x1.6c16c16c16e28p-10);
+    value = fma_f64(value, r, 0x1.11111111111dap-7);
+    value = fma_f64(value, r, 0x1.5555555555554p-5);
+    value = fma_f64(value, r, 0x1.5555555555554p-3);
+    value = fma_f64(value, r, 0x1.0000000000000p-1);
+    return value;
+}
+
 /* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502; relative error 3.9e-9. */
 static inline float js_polynomial_f32(float z) {
     float value = 0x1.c24fda0000000p-7f;

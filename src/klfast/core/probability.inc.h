@@ -96,8 +96,8 @@ static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, con
     ptrdiff_t whole = length - length % STEP;
     for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
-            F(prefetch_step)(p + r + length);
-            F(prefetch_step)(q + r + length);
+            F(prefetch_step)(p + r + F(AHEAD));
+            F(prefetch_step)(q + r + F(AHEAD));
             F(divergence_step)(&local, p + r, q + r, p + r, c, c_low, careful, raw);
         }
         F(end_runs)(&local);
@@ -183,8 +183,8 @@ static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, 
     ptrdiff_t whole = length - length % STEP;
     for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
-            F(prefetch_step)(q + r + length);
-            if (!same) F(prefetch_step)(p + r + length);
+            F(prefetch_step)(q + r + F(AHEAD));
+            if (!same) F(prefetch_step)(p + r + F(AHEAD));
             F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, c, limit, careful, same);
         }
         F(end_runs)(&local);
