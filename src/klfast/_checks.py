@@ -106,16 +106,17 @@ def labels(target, shape, n_classes):
         raise TypeError(f"target: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
         raise ValueError(f"target: shape {array.shape} is not {shape}, the shape of x without its class axis")
-    _first_offence("target", array, (array < 0) | (array >= n_classes), f"is outside 0 to {n_classes - 1}")
+    what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
+    _first_offence("target", array, (array < 0) | (array >= n_classes), what, IndexError)
     return array.astype(np.int64, copy=False)
 
 
-def _first_offence(name, array, offends, what):
+def _first_offence(name, array, offends, what, kind=ValueError):
     if not offends.any():
         return
     position = tuple(int(i) for i in np.unravel_index(np.argmax(offends), array.shape))
-    where = "" if not position else f"[{', '.join(map(str, position))}]"
-    raise ValueError(f"{name}{where}: {array[position]} {what}")
+    where = f"[{', '.join(map(str, position))}]" if position else ""
+    raise kind(f"{name}{where}: {array[position]} {what}")
 
 
 def _integer(name, value):

@@ -56,7 +56,7 @@ def _run(compute, inputs, arrays, axes, keepdims, base, out, n_threads, empty):
     if out is not None:
         named = dict(zip(inputs, map(np.asarray, inputs.values()), strict=True))
         _checks.output(out, shape, named)
-    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
     results = out if in_place else np.empty(shape)
     if 0 in (arrays[0].shape[axis] for axis in axes):
         results[...] = empty

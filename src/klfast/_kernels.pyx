@@ -265,15 +265,26 @@ cdef bint is_quick(const Py_buffer *view) noexcept:
     return view.format[1] == 0 and (view.format[0] == c"f" or view.format[0] == c"d")
 
 
+cdef bint can_see_memory(array, Py_buffer *view) except -1:
+    """Whether the array's memory can be seen; that of dates, for one, cannot."""
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_STRIDES)
+    except (ValueError, BufferError):
+        return False
+    return True
+
+
 def quick(int operation_id, p, q):
     """The result for two small contiguous vectors of one type, as a float; None if that is not what they are."""
     cdef rows_t rows
     cdef Py_buffer a, b
     if type(p) is not ndarray or type(q) is not ndarray:
         return None
-    PyObject_GetBuffer(p, &a, PyBUF_FORMAT | PyBUF_STRIDES)
+    if not can_see_memory(p, &a):
+        return None
     try:
-        PyObject_GetBuffer(q, &b, PyBUF_FORMAT | PyBUF_STRIDES)
+        if not can_see_memory(q, &b):
+            return None
         try:
             if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
                 return None

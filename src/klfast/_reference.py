@@ -19,7 +19,6 @@ In all of them:
 
 import numpy as np
 
-
 # Probabilities or counts ---------------------------------------------------------------------------------------------
 
 
@@ -68,15 +67,16 @@ def _times_log(a, b):
 
 def logits_kl_divergence(x, y, *, axis=-1, keepdims=False, base=None):
     """D(softmax(x) || softmax(y))."""
-    log_p, log_q = np.broadcast_arrays(log_softmax(x, axis), log_softmax(y, axis))
+    log_p, log_q = (log_softmax(scores, axis) for scores in np.broadcast_arrays(x, y))
     total = _sum(_expectation(log_p, log_p) - _expectation(log_p, log_q), axis, keepdims, True)
     return _in_base(np.maximum(total, 0.0), base)
 
 
 def logits_js_divergence(x, y, *, axis=-1, keepdims=False, base=None):
     """Half of D(p || m) + D(q || m) with p = softmax(x), q = softmax(y), m = (p + q)/2."""
-    log_p, log_q = np.broadcast_arrays(log_softmax(x, axis), log_softmax(y, axis))
-    log_middle = np.logaddexp(log_p, log_q) - np.log(2.0)
+    log_p, log_q = (log_softmax(scores, axis) for scores in np.broadcast_arrays(x, y))
+    with np.errstate(invalid="ignore"):
+        log_middle = np.logaddexp(log_p, log_q) - np.log(2.0)
     from_p = _expectation(log_p, log_p) - _expectation(log_p, log_middle)
     from_q = _expectation(log_q, log_q) - _expectation(log_q, log_middle)
     total = _sum((from_p + from_q) / 2.0, axis, keepdims, True)
@@ -123,9 +123,10 @@ def _scores(x):
 
 
 def _expectation(log_p, values):
-    """exp(log_p)*values with 0*inf = 0; NaN if either is NaN."""
+    """exp(log_p)*values with 0*inf = 0; NaN if either is NaN. A probability too small for a number still is none of 0."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where((log_p == -np.inf) & ~np.isnan(values), 0.0, np.exp(log_p) * values)
+        products = np.where(np.isinf(values) & (log_p > -np.inf), values, np.exp(log_p) * values)
+        return np.where((log_p == -np.inf) & ~np.isnan(values), 0.0, products)
 
 
 # Both ----------------------------------------------------------------------------------------------------------------

@@ -145,7 +145,9 @@ def cross_entropy(x, target, *, axis=-1, keepdims=False, base=None, out=None, n_
     Raises
     ------
     TypeError, ValueError
-        As `kl_divergence`, and for class ids that are no integers or out of range.
+        As `kl_divergence`, and for class ids that are no integers.
+    IndexError
+        For a class id out of range; it names the place and the id.
 
     Notes
     -----
