@@ -14,7 +14,7 @@
 enum { F(NEAR), F(APART), F(FAR) };
 
 /* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed elsewhere.
- * Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 4 u beyond. */
+ * Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
 static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL d, const int distance) {
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
     int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;

@@ -1,0 +1,29 @@
+/* Lets test_elementary.py call the functions of the core on arrays. */
+#define KLFAST_LEVEL klfast_tested
+#include "level.inc.h"
+
+#define EACH(NAME, REAL, EXPRESSION)                                                             \
+    void NAME(REAL *result, const REAL *a, const REAL *b, ptrdiff_t count) {                     \
+        for (ptrdiff_t i = 0; i < count; i++) { REAL x = a[i], y = b[i]; (void)y; result[i] = EXPRESSION; } \
+    }
+
+static float careful_gap_f32(float a, float b) { float excess; return gap_f32(a, b, 1, 0, &excess, 1, 0); }
+static double careful_gap_f64(double a, double b) { double excess; return gap_f64(a, b, 1, 0, &excess, 1, 0); }
+static float fast_gap_f32(float a, float b) { float excess; return gap_f32(a, b, 1, 0, &excess, 0, 0); }
+static double fast_gap_f64(double a, double b) { double excess; return gap_f64(a, b, 1, 0, &excess, 0, 0); }
+
+EACH(test_log_ratio_f32, float, log_ratio_f32(x, y))
+EACH(test_log_ratio_f64, double, log_ratio_f64(x, y))
+EACH(test_gap_f32, float, fast_gap_f32(x, y))
+EACH(test_gap_f64, double, fast_gap_f64(x, y))
+EACH(test_careful_gap_f32, float, careful_gap_f32(x, y))
+EACH(test_careful_gap_f64, double, careful_gap_f64(x, y))
+EACH(test_scaled_exp_f32, float, scaled_exp_f32(x, scale_by_f32(0)))
+EACH(test_scaled_exp_f64, double, scaled_exp_f64(x, scale_by_f64(0)))
+EACH(test_logits_gap_near_f32, float, logits_gap_f32(1, x, NEAR_f32))
+EACH(test_logits_gap_near_f64, double, logits_gap_f64(1, x, NEAR_f64))
+EACH(test_logits_gap_apart_f32, float, logits_gap_f32(1, x, APART_f32))
+EACH(test_logits_gap_apart_f64, double, logits_gap_f64(1, x, APART_f64))
+EACH(test_log1p_any_f64, double, log1p_any(x))
+EACH(test_exp_any_f64, double, exp_any(x))
+EACH(test_exp_gap_f64, double, exp_gap(x))

@@ -1,0 +1,146 @@
+"""The functions of one number that the kernels are made of keep the largest error that their comments state.
+
+They are compiled here once more, without and with FMA, into a library that lets Python call them on arrays.
+"""
+
+import ctypes
+import functools
+import platform
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import mpmath
+import numpy as np
+import pytest
+
+CORE = Path(__file__).parents[1] / "src" / "klfast" / "core"
+FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC"]
+UNIT = {"f32": 2.0**-24, "f64": 2.0**-53}
+TYPE = {"f32": np.float32, "f64": np.float64}
+COUNT = 3000
+
+
+def is_x86():
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def has_fma():
+    from klfast import _kernels
+
+    return not is_x86() or "x86-64-v3" in _kernels.cpu_targets()
+
+
+BUILDS = [pytest.param(0, id="without FMA")] if is_x86() else []
+BUILDS += [pytest.param(1, id="with FMA")] if has_fma() else []
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    folder = tmp_path_factory.mktemp("elementary")
+
+    @functools.cache
+    def build(fma):
+        target = folder / f"fma{fma}.so"
+        march = [f"-march=x86-64-v{3 if fma else 2}"] if is_x86() else []
+        source = Path(__file__).parent / "elementary.c"
+        subprocess.run([*compiler, *FLAGS, *march, f"-DKLFAST_FMA={fma}", f"-I{CORE}", source, "-o", target, "-lm"], check=True)
+        return ctypes.CDLL(str(target))
+
+    return build
+
+
+def call(library, name, kind, a, b=None):
+    a = np.ascontiguousarray(a, TYPE[kind])
+    b = np.ascontiguousarray(a if b is None else b, TYPE[kind])
+    result = np.empty_like(a)
+    function = getattr(library, f"test_{name}_{kind}")
+    function.restype = None
+    function(*(ctypes.c_void_p(array.ctypes.data) for array in (result, a, b)), ctypes.c_ssize_t(len(a)))
+    return result
+
+
+def assert_within(units, kind, results, exact, arguments):
+    """Each result within so many u of the exact value, relative."""
+    worst, where = 0.0, None
+    with mpmath.workdps(50):
+        for result, *numbers in zip(results, *arguments, strict=True):
+            value = exact(*map(mpmath.mpf, map(float, numbers)))
+            error = abs(mpmath.mpf(float(result)) - value) / abs(value) if value else (0 if result == 0 else mpmath.inf)
+            if error / UNIT[kind] > worst:
+                worst, where = float(error / UNIT[kind]), numbers
+    assert worst <= units, f"{worst:.2f} u at {where}"
+
+
+def pairs(kind, span):
+    """Numbers up to 2^span apart, some of them close; the first above or below the second."""
+    random = np.random.default_rng(3)
+    b = np.exp2(random.uniform(-20, 20, COUNT))
+    ratio = np.exp2(random.uniform(-span, span, COUNT))
+    ratio[::3] = 1 + random.uniform(-1, 1, len(ratio[::3])) * 10.0 ** random.uniform(-12, 0, len(ratio[::3])) * 0.9
+    b = b.astype(TYPE[kind])
+    return (b * ratio).astype(TYPE[kind]), b
+
+
+def gap(a, b):
+    return a * mpmath.log(a / b) - a + b if a else b
+
+
+def exp_gap(d):
+    return d + mpmath.exp(-d) - 1
+
+
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_log_ratio(library, fma, kind):
+    a, b = pairs(kind, 30)
+    assert_within(3, kind, call(library(fma), "log_ratio", kind, a, b), lambda a, b: mpmath.log(a / b), (a, b))
+
+
+@pytest.mark.parametrize("name", ["gap", "careful_gap"])
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_gap(library, fma, kind, name):
+    a, b = pairs(kind, 30)
+    results = call(library(fma), name, kind, a, b)
+    assert np.all(results >= 0)
+    assert_within(6, kind, results, gap, (a, b))
+
+
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_gap_of_zero_and_of_equals(library, fma, kind):
+    assert call(library(fma), "careful_gap", kind, [0, 0, 3], [0, 5, 3]).tolist() == [0, 5, 0]
+
+
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_scaled_exp(library, fma, kind):
+    limit = {"f32": 86.0, "f64": 700.0}[kind]
+    x = np.random.default_rng(5).uniform(-limit, limit, COUNT).astype(TYPE[kind])
+    assert_within(2, kind, call(library(fma), "scaled_exp", kind, x), mpmath.exp, (x,))
+    special = call(library(fma), "scaled_exp", kind, [-np.inf, np.nan, 0.0, -1e4])
+    np.testing.assert_array_equal(special, np.array([0.0, np.nan, 1.0, 0.0], TYPE[kind]))
+
+
+@pytest.mark.parametrize(("name", "low", "high", "units"), [("near", -2, 2, 8), ("apart", -1, 1, 6), ("apart", 1, 80, 5), ("apart", -30, -1, 5)])
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_logits_gap(library, fma, kind, name, low, high, units):
+    d = np.random.default_rng(6).uniform(low, high, COUNT)
+    d[::4] *= 10.0 ** np.random.default_rng(7).uniform(-6, 0, len(d[::4])) if low < 0 < high else 1.0
+    d = d.astype(TYPE[kind])
+    assert_within(units, kind, call(library(fma), f"logits_gap_{name}", kind, d), exp_gap, (d,))
+
+
+@pytest.mark.parametrize("fma", BUILDS)
+def test_scalar_functions(library, fma):
+    random = np.random.default_rng(8)
+    x = np.concatenate([random.uniform(-0.99, 10, 1000), 10.0 ** random.uniform(-20, 0, 1000), 10.0 ** random.uniform(0, 200, 500)])
+    assert_within(3, "f64", call(library(fma), "log1p_any", "f64", x), mpmath.log1p, (x,))
+    x = random.uniform(-700, 700, COUNT)
+    assert_within(2, "f64", call(library(fma), "exp_any", "f64", x), mpmath.exp, (x,))
+    d = np.concatenate([random.uniform(-30, 30, 1000), random.uniform(-1, 1, 1000) * 10.0 ** random.uniform(-9, 0, 1000)])
+    assert_within(4, "f64", call(library(fma), "exp_gap", "f64", d), exp_gap, (d,))
+    assert call(library(fma), "exp_any", "f64", [-np.inf, np.inf, 0.0, -1000.0]).tolist() == [0.0, np.inf, 1.0, 0.0]

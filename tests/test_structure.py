@@ -1,0 +1,90 @@
+"""The house keeps its own rules: docstrings, the operation table, the twin, the build's flags, the size of files."""
+
+import doctest
+import importlib
+import inspect
+import operator
+import re
+from pathlib import Path
+
+import pytest
+
+import klfast
+from klfast import _kernels, _reference
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "klfast"
+
+def public_functions():
+    """Every function of the two families, by the name it has in klfast."""
+    found = {}
+    for prefix, module in (("", klfast.probs), ("logits.", klfast.logits)):
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+                found[prefix + name] = function
+    return found
+
+
+FUNCTIONS = public_functions()
+
+
+@pytest.mark.parametrize("name", ["klfast.probs", "klfast.logits", "klfast._threads", "klfast._config"])
+def test_the_examples_in_docstrings_are_right(name):
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
+
+
+def test_the_python_examples_of_the_readme_are_right():
+    outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_documented_whole(name):
+    text = inspect.getdoc(FUNCTIONS[name])
+    for section in ("Parameters", "Returns", "Raises", "Notes", "Examples"):
+        assert f"\n{section}\n{'-' * len(section)}\n" in text, section
+    for parameter in inspect.signature(FUNCTIONS[name]).parameters:
+        assert re.search(rf"\b{parameter}\b", text), parameter
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_its_plain_twin_with_the_same_keywords(name):
+    twin = getattr(_reference, name.replace(".", "_"))
+    without = {"out", "n_threads", "check"}  # these change no value
+    expected = [parameter for parameter in inspect.signature(FUNCTIONS[name]).parameters if parameter not in without]
+    assert list(inspect.signature(twin).parameters) == expected
+
+
+def test_every_function_can_be_reached_from_klfast():
+    for name, function in FUNCTIONS.items():
+        assert operator.attrgetter(name)(klfast) is function
+
+
+def test_every_operation_of_the_table_has_a_function():
+    functions = {name.replace(".", "_") for name in FUNCTIONS}
+    raw = {f"raw_{name}" for name in functions if not name.startswith("logits")}
+    assert set(_kernels.OPERATIONS) == (functions | raw) - {"logits_cross_entropy"}  # labels have an entry of their own
+
+
+def test_the_build_takes_no_liberties_with_arithmetic():
+    text = (ROOT / "setup.py").read_text()
+    assert "-ffp-contract=off" in text
+    for flag in ("-ffast-math", "-Ofast", "-funsafe-math", "-fassociative-math", "-freciprocal-math", "-ffinite-math"):
+        assert flag not in text
+    for path in [*SOURCE.rglob("*.h"), *SOURCE.rglob("*.c"), *SOURCE.rglob("*.pyx")]:
+        assert not re.search(r"fast-math|#pragma omp .*reduction|_mm\d*_", path.read_text()), path
+
+
+def source_files():
+    folders = ("src", "tests", "benchmarks", "tools", "examples")
+    return [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".pyx", ".pyi", ".c", ".h")]
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_and_lines_narrow(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 400
+    assert max(map(len, lines), default=0) <= 120
