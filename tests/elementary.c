@@ -2,15 +2,31 @@
 #define KLFAST_LEVEL klfast_tested
 #include "level.inc.h"
 
-#define EACH(NAME, REAL, EXPRESSION)                                                             \
-    void NAME(REAL *result, const REAL *a, const REAL *b, ptrdiff_t count) {                     \
-        for (ptrdiff_t i = 0; i < count; i++) { REAL x = a[i], y = b[i]; (void)y; result[i] = EXPRESSION; } \
+#define EACH(NAME, REAL, EXPRESSION)                                                                                   \
+    void NAME(REAL *result, const REAL *a, const REAL *b, ptrdiff_t count) {                                           \
+        for (ptrdiff_t i = 0; i < count; i++) {                                                                        \
+            REAL x = a[i], y = b[i];                                                                                   \
+            (void)y;                                                                                                   \
+            result[i] = EXPRESSION;                                                                                    \
+        }                                                                                                              \
     }
 
-static float careful_gap_f32(float a, float b) { float excess; return gap_f32(a, b, 1, 0, &excess, 1, 0); }
-static double careful_gap_f64(double a, double b) { double excess; return gap_f64(a, b, 1, 0, &excess, 1, 0); }
-static float fast_gap_f32(float a, float b) { float excess; return gap_f32(a, b, 1, 0, &excess, 0, 0); }
-static double fast_gap_f64(double a, double b) { double excess; return gap_f64(a, b, 1, 0, &excess, 0, 0); }
+static float careful_gap_f32(float a, float b) {
+    float excess;
+    return gap_f32(a, b, 1, 0, &excess, 1, 0);
+}
+static double careful_gap_f64(double a, double b) {
+    double excess;
+    return gap_f64(a, b, 1, 0, &excess, 1, 0);
+}
+static float fast_gap_f32(float a, float b) {
+    float excess;
+    return gap_f32(a, b, 1, 0, &excess, 0, 0);
+}
+static double fast_gap_f64(double a, double b) {
+    double excess;
+    return gap_f64(a, b, 1, 0, &excess, 0, 0);
+}
 
 EACH(test_log_ratio_f32, float, log_ratio_f32(x, y))
 EACH(test_log_ratio_f64, double, log_ratio_f64(x, y))

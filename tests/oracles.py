@@ -98,7 +98,9 @@ def _weighted_logs(p, q, precision, include_p):
     weights, others = _raw_numbers(p[used]), _raw_numbers(q[used])
     logs = [libmp.mpf_log(b, precision) for b in others]
     if include_p:
-        logs = [libmp.mpf_sub(libmp.mpf_log(a, precision), log, precision) for a, log in zip(weights, logs, strict=True)]
+        logs = [
+            libmp.mpf_sub(libmp.mpf_log(a, precision), log, precision) for a, log in zip(weights, logs, strict=True)
+        ]
     terms = [libmp.mpf_mul(a, log, precision) for a, log in zip(weights, logs, strict=True)]
     sums = _sum(terms, precision), _sum(weights, precision), _sum(_raw_numbers(q), precision)
     return *sums, _sum(terms, precision, absolute=True)

@@ -28,7 +28,15 @@ BOUNDS = {
 # Where the exact answer is 0 for rows that are not equal but shifted: what may be left of it.
 NEXT_TO_NOTHING = 2.0**-90
 
-LONG_NAMES = ("normal", "near equal 1e-3", "near equal 1e-7", "shifted by 100", "confident", "ascending", "blocks masked in x")
+LONG_NAMES = (
+    "normal",
+    "near equal 1e-3",
+    "near equal 1e-7",
+    "shifted by 100",
+    "confident",
+    "ascending",
+    "blocks masked in x",
+)
 
 
 def arguments(operation, x, y, target):

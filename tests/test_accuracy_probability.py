@@ -24,7 +24,16 @@ BOUNDS = {
 # Where the exact answer is 0 for rows that are not equal but proportional: what may be left of it.
 NEXT_TO_NOTHING = 2.0**-90
 
-LONG_NAMES = ("uniform", "Dirichlet 0.1", "peaked", "blocks of zeros", "ratio 1 +- 1e-5", "one ulp", "counts", "every exponent")
+LONG_NAMES = (
+    "uniform",
+    "Dirichlet 0.1",
+    "peaked",
+    "blocks of zeros",
+    "ratio 1 +- 1e-5",
+    "one ulp",
+    "counts",
+    "every exponent",
+)
 
 # The raw sums of these exceed the largest double, as their definition says.
 OVERFLOWING = ("near overflow", "near overflow, near equal", "huge and tiny", "every exponent", "every exponent, near")

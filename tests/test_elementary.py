@@ -45,7 +45,9 @@ def library(tmp_path_factory):
         target = folder / f"fma{fma}.so"
         march = [f"-march=x86-64-v{3 if fma else 2}"] if is_x86() else []
         source = Path(__file__).parent / "elementary.c"
-        subprocess.run([*compiler, *FLAGS, *march, f"-DKLFAST_FMA={fma}", f"-I{CORE}", source, "-o", target, "-lm"], check=True)
+        subprocess.run(
+            [*compiler, *FLAGS, *march, f"-DKLFAST_FMA={fma}", f"-I{CORE}", source, "-o", target, "-lm"], check=True
+        )
         return ctypes.CDLL(str(target))
 
     return build
@@ -124,7 +126,10 @@ def test_scaled_exp(library, fma, kind):
     np.testing.assert_array_equal(special, np.array([0.0, np.nan, 1.0, 0.0], TYPE[kind]))
 
 
-@pytest.mark.parametrize(("name", "low", "high", "units"), [("near", -2, 2, 8), ("apart", -1, 1, 6), ("apart", 1, 80, 5), ("apart", -30, -1, 5)])
+@pytest.mark.parametrize(
+    ("name", "low", "high", "units"),
+    [("near", -2, 2, 8), ("apart", -1, 1, 6), ("apart", 1, 80, 5), ("apart", -30, -1, 5)],
+)
 @pytest.mark.parametrize("kind", UNIT)
 @pytest.mark.parametrize("fma", BUILDS)
 def test_logits_gap(library, fma, kind, name, low, high, units):
@@ -137,10 +142,14 @@ def test_logits_gap(library, fma, kind, name, low, high, units):
 @pytest.mark.parametrize("fma", BUILDS)
 def test_scalar_functions(library, fma):
     random = np.random.default_rng(8)
-    x = np.concatenate([random.uniform(-0.99, 10, 1000), 10.0 ** random.uniform(-20, 0, 1000), 10.0 ** random.uniform(0, 200, 500)])
+    x = np.concatenate(
+        [random.uniform(-0.99, 10, 1000), 10.0 ** random.uniform(-20, 0, 1000), 10.0 ** random.uniform(0, 200, 500)]
+    )
     assert_within(3, "f64", call(library(fma), "log1p_any", "f64", x), mpmath.log1p, (x,))
     x = random.uniform(-700, 700, COUNT)
     assert_within(2, "f64", call(library(fma), "exp_any", "f64", x), mpmath.exp, (x,))
-    d = np.concatenate([random.uniform(-30, 30, 1000), random.uniform(-1, 1, 1000) * 10.0 ** random.uniform(-9, 0, 1000)])
+    d = np.concatenate(
+        [random.uniform(-30, 30, 1000), random.uniform(-1, 1, 1000) * 10.0 ** random.uniform(-9, 0, 1000)]
+    )
     assert_within(4, "f64", call(library(fma), "exp_gap", "f64", d), exp_gap, (d,))
     assert call(library(fma), "exp_any", "f64", [-np.inf, np.inf, 0.0, -1000.0]).tolist() == [0.0, np.inf, 1.0, 0.0]

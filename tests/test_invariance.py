@@ -94,7 +94,13 @@ def test_levels_with_fma_agree_on_probabilities(name, length, dtype):
 @pytest.mark.parametrize("name", LOGIT_PAIRS)
 def test_levels_with_fma_agree_on_logits(name, length, dtype):
     x, y = logit_pair(name, length, dtype)
-    calls = (("kl_divergence", (x, y)), ("js_divergence", (x, y)), ("entropy", (x,)), ("cross_entropy", (x, 0)), ("logsumexp", (y,)))
+    calls = (
+        ("kl_divergence", (x, y)),
+        ("js_divergence", (x, y)),
+        ("entropy", (x,)),
+        ("cross_entropy", (x, 0)),
+        ("logsumexp", (y,)),
+    )
     for function, arrays in calls:
         results = [call(level, f"logits.{function}", *arrays) for level in LEVELS_WITH_FMA]
         for result in results[1:]:

@@ -31,7 +31,9 @@ def twin(function):
 def inputs(function, shape, dtype="float64"):
     """Random arguments for a function, all of one shape."""
     count = 2 if function in TWO else 1
-    arrays = [RANDOM.normal(0.0, 3.0, shape) if is_logits(function) else RANDOM.uniform(0.1, 1.0, shape) for _ in range(count)]
+    arrays = [
+        RANDOM.normal(0.0, 3.0, shape) if is_logits(function) else RANDOM.uniform(0.1, 1.0, shape) for _ in range(count)
+    ]
     return [array.astype(dtype) for array in arrays]
 
 
@@ -55,7 +57,9 @@ def test_every_axis(function, axis, keepdims):
     assert_same(function, inputs(function, (3, 4, 5)), axis=axis, keepdims=keepdims)
 
 
-@pytest.mark.parametrize("shapes", [((3, 4), (4,)), ((4,), (3, 4)), ((3, 1), (1, 4)), ((2, 1, 4), (3, 1)), ((), (4,)), ((3, 4), (1, 1))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4,)), ((4,), (3, 4)), ((3, 1), (1, 4)), ((2, 1, 4), (3, 1)), ((), (4,)), ((3, 4), (1, 1))]
+)
 @pytest.mark.parametrize("axis", [-1, 0, None])
 @pytest.mark.parametrize("function", TWO)
 def test_arguments_broadcast(function, axis, shapes):
@@ -125,7 +129,9 @@ def test_an_axis_in_the_middle_gives_the_bits_of_the_last(function):
     np.testing.assert_array_equal(public(function)(*arrays, axis=1), public(function)(*moved))
 
 
-@pytest.mark.parametrize("dtypes", list(itertools.product(["float16", "float32", "float64", "int8", "uint64", "bool"], repeat=2)))
+@pytest.mark.parametrize(
+    "dtypes", list(itertools.product(["float16", "float32", "float64", "int8", "uint64", "bool"], repeat=2))
+)
 @pytest.mark.parametrize("function", TWO)
 def test_types_mix(function, dtypes):
     first, second = (np.abs(np.rint(3 * array)) + 1 for array in inputs(function, (4, 50)))
@@ -203,7 +209,9 @@ def test_labels(axis, dtype):
     target = RANDOM.integers(0, x.shape[axis], shape).astype(dtype)
     for layout in (target, np.asfortranarray(target), target.astype(target.dtype.newbyteorder(">"))):
         result = klfast.logits.cross_entropy(x, layout, axis=axis)
-        np.testing.assert_allclose(result, _reference.logits_cross_entropy(x, target, axis=axis), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            result, _reference.logits_cross_entropy(x, target, axis=axis), rtol=1e-12, atol=1e-14
+        )
     keywords = {"axis": axis, "keepdims": True, "base": 2}
     expected = _reference.logits_cross_entropy(x, target, **keywords)
     np.testing.assert_allclose(klfast.logits.cross_entropy(x, target, **keywords), expected, rtol=1e-12, atol=1e-14)

@@ -107,15 +107,45 @@ def fit(series, low, high, count, bits):
 
 
 POLYNOMIALS = [
-    ("log_polynomial", "z", twice_log_series, "0", "0.0405", {"f32": 4, "f64": 8},
-     "(2*atanh(s)/s - 2)/z with z = s*s, |s| <= 0.2012"),
-    ("middle_log_polynomial", "z", twice_log_series, "0", "0.1115", {"f32": 5, "f64": 10}, "the same for |s| <= 0.3339"),
+    (
+        "log_polynomial",
+        "z",
+        twice_log_series,
+        "0",
+        "0.0405",
+        {"f32": 4, "f64": 8},
+        "(2*atanh(s)/s - 2)/z with z = s*s, |s| <= 0.2012",
+    ),
+    (
+        "middle_log_polynomial",
+        "z",
+        twice_log_series,
+        "0",
+        "0.1115",
+        {"f32": 5, "f64": 10},
+        "the same for |s| <= 0.3339",
+    ),
     ("wide_log_polynomial", "z", twice_log_series, "0", "0.2520", {"f32": 6, "f64": 13}, "the same for |s| <= 0.502"),
-    ("exp_polynomial", "r", exp_series, "-0.3470", "0.3470", {"f32": 5, "f64": 11}, "(exp(r) - 1 - r)/r^2, |r| <= 0.347"),
+    (
+        "exp_polynomial",
+        "r",
+        exp_series,
+        "-0.3470",
+        "0.3470",
+        {"f32": 5, "f64": 11},
+        "(exp(r) - 1 - r)/r^2, |r| <= 0.347",
+    ),
     ("wide_exp_polynomial", "r", exp_series, "-1.0500", "1.0500", {"f32": 8, "f64": 14}, "the same for |r| <= 1.05"),
     ("widest_exp_polynomial", "r", exp_series, "-2.0500", "2.0500", {"f32": 11, "f64": 18}, "the same for |r| <= 2.05"),
-    ("js_polynomial", "z", js_series, "0", "0.2520", {"f32": 6, "f64": 14},
-     "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502"),
+    (
+        "js_polynomial",
+        "z",
+        js_series,
+        "0",
+        "0.2520",
+        {"f32": 6, "f64": 14},
+        "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502",
+    ),
 ]
 TYPES = {"f32": ("float", 24, "f"), "f64": ("double", 53, "")}
 

@@ -18,7 +18,9 @@ def as_array(name, value):
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: dtype {array.dtype} is not one of float16, float32, float64, integer, bool")
     if array.dtype.itemsize > 8:
-        raise TypeError(f"{name}: dtype {array.dtype} has more digits than the results would keep; convert it to float64")
+        raise TypeError(
+            f"{name}: dtype {array.dtype} has more digits than the results would keep; convert it to float64"
+        )
     return array
 
 

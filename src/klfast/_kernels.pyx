@@ -35,7 +35,8 @@ cdef extern from "kernels.h" nogil:
         LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_CROSS_ENTROPY
         FLOAT32, FLOAT64, KLFAST_LONGEST_BLOCK, KLFAST_TARGETS
     void klfast_find_targets(klfast_target *)
-    void klfast_begin_row(klfast_row *, const klfast_operation *, int, int, const char *, Py_ssize_t, const char *, Py_ssize_t, Py_ssize_t)
+    void klfast_begin_row(klfast_row *, const klfast_operation *, int, int,
+                          const char *, Py_ssize_t, const char *, Py_ssize_t, Py_ssize_t)
     void klfast_gather(char *, const char *, Py_ssize_t, Py_ssize_t, Py_ssize_t)
 
 cdef extern from "openmp_version.h" nogil:
@@ -109,7 +110,8 @@ cdef struct rows_t:
     const klfast_operation *operation
 
 
-cdef void one_block(const rows_t *rows, Py_ssize_t row, Py_ssize_t start, const klfast_row *told, klfast_state *state) noexcept nogil:
+cdef void one_block(const rows_t *rows, Py_ssize_t row, Py_ssize_t start, const klfast_row *told,
+                    klfast_state *state) noexcept nogil:
     """The state of the block at `start`; elements that do not lie side by side are gathered into a buffer first."""
     cdef double buffer_a[KLFAST_LONGEST_BLOCK]
     cdef double buffer_b[KLFAST_LONGEST_BLOCK]
@@ -150,7 +152,8 @@ cdef double whole_row(const rows_t *rows, Py_ssize_t row, const double *label_lo
             return result
 
 
-cdef double shared_row(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_state *states, int n_threads) noexcept nogil:
+cdef double shared_row(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_state *states,
+                       int n_threads) noexcept nogil:
     """The same, with the blocks shared out and then added up in their order."""
     cdef klfast_row told
     cdef klfast_state total

@@ -24,7 +24,9 @@ def _converted(array, dtype):
     if array.dtype == dtype and array.dtype.isnative and array.flags.aligned:
         return array
     # Only what is there is converted: an axis of stride 0 keeps its one element.
-    index = tuple(slice(0, 1) if stride == 0 and size > 1 else slice(None) for stride, size in zip(array.strides, array.shape))
+    index = tuple(
+        slice(0, 1) if stride == 0 and size > 1 else slice(None) for stride, size in zip(array.strides, array.shape)
+    )
     return np.broadcast_to(array[index].astype(dtype), array.shape)
 
 

@@ -159,9 +159,7 @@ def cross_entropy(x, target, *, axis=-1, keepdims=False, base=None, out=None, n_
     >>> print(f"{klfast.logits.cross_entropy([40.0, 0.0, 0.0], 0):.6e}")
     8.496709e-18
     """
-    return reduce_labels(
-        x, target, axis=axis, keepdims=keepdims, base=base, out=out, n_threads=n_threads, check=check
-    )
+    return reduce_labels(x, target, axis=axis, keepdims=keepdims, base=base, out=out, n_threads=n_threads, check=check)
 
 
 def logsumexp(x, *, axis=-1, keepdims=False, out=None, n_threads=None, check=False):

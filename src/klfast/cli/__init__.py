@@ -56,7 +56,9 @@ def build_parser():
     compare.add_argument("base", metavar="BASE", help=".npy file with the logits of the model to compare against")
     compare.add_argument("test", metavar="TEST", help=".npy file with the logits of the other model")
     compare.add_argument("--targets", metavar="FILE", help=".npy file with the class id that is right, one a row")
-    compare.add_argument("--json", metavar="FILE", help="write the figures as JSON; - writes them in place of the table")
+    compare.add_argument(
+        "--json", metavar="FILE", help="write the figures as JSON; - writes them in place of the table"
+    )
     compare.add_argument("--csv", metavar="FILE", help="write the figures of every row")
     compare.add_argument("--plot", metavar="FILE.png", help="draw the distribution of the rows' KL")
     compare.add_argument("--threads", metavar="N", type=positive, help="number of threads (default: as the library)")

@@ -3,8 +3,8 @@
  * Included once for float and once for double, between real_f32.inc.h / real_f64.inc.h and real_end.inc.h, which define
  * REAL, INTEGER, F(name) and the constants. u is half a unit in the last place: 2^-24 or 2^-53.
  *
- * A choice is written as `mask ? x : y` between values that are both computed before: GCC would otherwise move one of them
- * into a branch and give up on vectors. */
+ * A choice is written as `mask ? x : y` between values that are both computed before: GCC would otherwise move one of
+ * them into a branch and give up on vectors. */
 
 /* a*log(a/(c*b)) - a + c*b, never negative, and in *excess a - c*b, for a >= 0 and c, b > 0.
  * c is c + c_low if `careful`; then b = 0 = a gives 0 as well. a < 0 or b = 0 < a is the caller's business.

@@ -7,8 +7,17 @@
 #include "states.h"
 
 enum {
-    KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY,
-    LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_CROSS_ENTROPY,
+    KL_DIVERGENCE,
+    CROSS_ENTROPY,
+    ENTROPY,
+    RAW_KL_DIVERGENCE,
+    RAW_CROSS_ENTROPY,
+    RAW_ENTROPY,
+    LOGITS_KL_DIVERGENCE,
+    LOGITS_JS_DIVERGENCE,
+    LOGITS_ENTROPY,
+    LOGITS_LOGSUMEXP,
+    LOGITS_CROSS_ENTROPY,
     OPERATIONS,
 };
 enum { FLOAT32, FLOAT64, TYPES };
@@ -34,13 +43,16 @@ typedef struct {
 } klfast_level;
 
 /* The tables, best last; NULL where this build or this CPU has not got the level. */
-typedef struct { const char *name; const klfast_level *level; } klfast_target;
+typedef struct {
+    const char *name;
+    const klfast_level *level;
+} klfast_target;
 enum { KLFAST_TARGETS = 3 };
 void klfast_find_targets(klfast_target targets[KLFAST_TARGETS]);
 
 /* Sets `row` up for the first walk. The arrays are given with the distance of their elements in bytes. */
-void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type,
-                      const char *a, ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length);
+void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type, const char *a,
+                      ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length);
 
 /* Copies `length` elements of `size` bytes that lie `stride` bytes apart next to each other. */
 void klfast_gather(char *target, const char *source, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t length);

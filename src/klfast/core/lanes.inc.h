@@ -1,9 +1,10 @@
 /* A fixed number of lanes, whatever the width of the vector registers: this is what makes the bits the same everywhere.
  *
- * A block is walked in steps of STEP elements. The terms of a step are folded onto LANES running sums: four terms with each
- * other first, as a tree, then onto the lane. Float lanes are double, so nothing is lost on them. Double lanes take up to
- * 16 folds (RUN_LENGTH elements) and then hand over to a compensated sum. Largest error of a sum of non-negative terms: 3 u in float
- * (u = 2^-24), 10 u in double (u = 2^-53), both for the worst input; a fraction of u for any that does not conspire. */
+ * A block is walked in steps of STEP elements. The terms of a step are folded onto LANES running sums: four terms with
+ * each other first, as a tree, then onto the lane. Float lanes are double, so nothing is lost on them. Double lanes
+ * take up to 16 folds (RUN_LENGTH elements) and then hand over to a compensated sum. Largest error of a sum of
+ * non-negative terms: 3 u in float (u = 2^-24), 10 u in double (u = 2^-53), both for the worst input; a fraction of u
+ * for any that does not conspire. */
 
 typedef struct {
     double high[LANES];
@@ -63,7 +64,8 @@ static inline wide_sum F(lane_total)(const F(lanes) *sum) {
 }
 
 /* The address of a whole step at `start`: the array itself, or a copy filled up with `neutral` at the end of the row. */
-static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral, REAL *padded) {
+static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral,
+                                               REAL *padded) {
     if (length - start >= STEP) return array + start;
     for (ptrdiff_t j = 0; j < STEP; j++) padded[j] = start + j < length ? array[start + j] : neutral;
     return padded;

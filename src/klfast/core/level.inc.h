@@ -1,6 +1,6 @@
-/* One CPU level: every kernel, and the table of them. Included by the level_*.c files, which are compiled with the flags of
- * their level and define KLFAST_LEVEL (the table's name) and KLFAST_FMA. Everything else is static, so the linker cannot
- * mix levels up. */
+/* One CPU level: every kernel, and the table of them. Included by the level_*.c files, which are compiled with the
+ * flags of their level and define KLFAST_LEVEL (the table's name) and KLFAST_FMA. Everything else is static, so the
+ * linker cannot mix levels up. */
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
@@ -71,25 +71,26 @@ static double read_sum(const double *array, ptrdiff_t length) {
     return total;
 }
 
-#define BOTH(NAME, JOIN, FINISH, IS_WEIGHTS)                              \
-    {                                                                     \
-        {NAME##_f32, JOIN, FINISH, IS_WEIGHTS ? 8192 : 2048, IS_WEIGHTS}, \
-        {NAME##_f64, JOIN, FINISH, IS_WEIGHTS ? 4096 : 1024, IS_WEIGHTS}, \
+#define BOTH(NAME, JOIN, FINISH, IS_WEIGHTS)                                                                           \
+    {                                                                                                                  \
+        {NAME##_f32, JOIN, FINISH, IS_WEIGHTS ? 8192 : 2048, IS_WEIGHTS},                                              \
+        {NAME##_f64, JOIN, FINISH, IS_WEIGHTS ? 4096 : 1024, IS_WEIGHTS},                                              \
     }
 
 const klfast_level KLFAST_LEVEL = {
-    .operation = {
-        [KL_DIVERGENCE] = BOTH(kl_divergence, weights_join, divergence_finish, 1),
-        [CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, cross_entropy_finish, 1),
-        [ENTROPY] = BOTH(entropy, weights_join, cross_entropy_finish, 1),
-        [RAW_KL_DIVERGENCE] = BOTH(raw_kl_divergence, weights_join, raw_divergence_finish, 1),
-        [RAW_CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, raw_finish, 1),
-        [RAW_ENTROPY] = BOTH(entropy, weights_join, raw_finish, 1),
-        [LOGITS_KL_DIVERGENCE] = BOTH(logits_kl, logits_kl_join, logits_kl_finish, 0),
-        [LOGITS_JS_DIVERGENCE] = BOTH(logits_js, logits_js_join, logits_js_finish, 0),
-        [LOGITS_ENTROPY] = BOTH(logits_entropy, softmax_join, logits_entropy_finish, 0),
-        [LOGITS_LOGSUMEXP] = BOTH(logsumexp, softmax_join, logsumexp_finish, 0),
-        [LOGITS_CROSS_ENTROPY] = BOTH(logsumexp, softmax_join, logits_cross_entropy_finish, 0),
-    },
+    .operation =
+        {
+            [KL_DIVERGENCE] = BOTH(kl_divergence, weights_join, divergence_finish, 1),
+            [CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, cross_entropy_finish, 1),
+            [ENTROPY] = BOTH(entropy, weights_join, cross_entropy_finish, 1),
+            [RAW_KL_DIVERGENCE] = BOTH(raw_kl_divergence, weights_join, raw_divergence_finish, 1),
+            [RAW_CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, raw_finish, 1),
+            [RAW_ENTROPY] = BOTH(entropy, weights_join, raw_finish, 1),
+            [LOGITS_KL_DIVERGENCE] = BOTH(logits_kl, logits_kl_join, logits_kl_finish, 0),
+            [LOGITS_JS_DIVERGENCE] = BOTH(logits_js, logits_js_join, logits_js_finish, 0),
+            [LOGITS_ENTROPY] = BOTH(logits_entropy, softmax_join, logits_entropy_finish, 0),
+            [LOGITS_LOGSUMEXP] = BOTH(logsumexp, softmax_join, logsumexp_finish, 0),
+            [LOGITS_CROSS_ENTROPY] = BOTH(logsumexp, softmax_join, logits_cross_entropy_finish, 0),
+        },
     .read_sum = read_sum,
 };

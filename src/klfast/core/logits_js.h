@@ -1,4 +1,5 @@
-/* Jensen-Shannon of two rows of logits: second walk, with all totals known. In double; floats are widened piece by piece.
+/* Jensen-Shannon of two rows of logits: second walk, with all totals known. In double; floats are widened piece by
+ * piece.
  *
  * With w the larger of the two probabilities, t <= 1 the smaller over the larger and d = -log t, a coordinate gives
  *   w/2 * [(1 + t)*(ln 2 - log(1 + t)) - t*d],
@@ -16,7 +17,8 @@ static inline double below_largest(double x, double largest, double *error) {
 }
 
 /* The term of one coordinate, and in *excess the difference of its two probabilities. */
-static inline double js_term(double x, double y, const klfast_row *row, double share_x, double share_y, double *excess) {
+static inline double js_term(double x, double y, const klfast_row *row, double share_x, double share_y,
+                             double *excess) {
     double error_x, error_y, k, k_t;
     double dx = below_largest(x, row->largest_x, &error_x), dy = below_largest(y, row->largest_y, &error_y);
     double d = (((dx - dy) - row->offset) + (error_x - error_y)) - row->offset_low, distance = fabs(d);
@@ -24,7 +26,8 @@ static inline double js_term(double x, double y, const klfast_row *row, double s
     double fraction = exp_parts_f64(at, &k);
     double larger = share * scale_f64(fma_f64(fraction, error, fraction), k);
     double fraction_t = exp_parts_f64(distance < 1000.0 ? -distance : -1000.0, &k_t), t = scale_f64(fraction_t, k_t);
-    double small = distance < 1 ? distance : 1, lost = small - small * small * wide_exp_polynomial_f64(-small); /* 1 - t */
+    double small = distance < 1 ? distance : 1,
+           lost = small - small * small * wide_exp_polynomial_f64(-small); /* 1 - t */
     double s = lost / (2.0 - lost), z = s * s, near = (2.0 - lost) * z * js_polynomial_f64(z);
     double s_t = t / (2.0 + t), z_t = s_t * s_t, log_t = fma_f64(s_t * z_t, wide_log_polynomial_f64(z_t), 2.0 * s_t);
     double far = fma_f64(1.0 + t, LN2 - log_t, -(t * distance)), less = distance <= 1 ? lost : 1.0 - t;
@@ -33,7 +36,8 @@ static inline double js_term(double x, double y, const klfast_row *row, double s
     return larger * (distance <= 1 ? near : far);
 }
 
-static void js_terms_f64(logits_js_state *state, const double *x, const double *y, ptrdiff_t length, const klfast_row *row) {
+static void js_terms_f64(logits_js_state *state, const double *x, const double *y, ptrdiff_t length,
+                         const klfast_row *row) {
     double padded_x[STEP], padded_y[STEP], term[STEP], difference[STEP];
     double share_x = 0.5 / row->total_x, share_y = 0.5 / row->total_y;
     lanes_f64 value = {{0}}, excess = {{0}};
@@ -52,7 +56,8 @@ static void js_terms_f64(logits_js_state *state, const double *x, const double *
 
 #include "real_end.inc.h"
 
-static void js_terms_f32(logits_js_state *state, const float *x, const float *y, ptrdiff_t length, const klfast_row *row) {
+static void js_terms_f32(logits_js_state *state, const float *x, const float *y, ptrdiff_t length,
+                         const klfast_row *row) {
     double wide_x[PIECE], wide_y[PIECE];
     logits_js_state part;
     for (ptrdiff_t i = 0; i < length; i += PIECE) {

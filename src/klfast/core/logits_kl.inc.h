@@ -1,20 +1,21 @@
 /* Blocks of the KL of two rows of logits.
  *
- * With p = softmax(x) and d = (x - y) - centre, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is close to
- * the mean of x - y under p, E[d] is small, exp(-d) - 1 = (d + exp(-d) - 1) - d, and the sum of p*(d + exp(-d) - 1) has no
- * negative term. One exp of x, one of -d, none of y; and where all of a block's d are small, the second is a short series.
+ * With p = softmax(x) and d = (x - y) - centre, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is
+ * close to the mean of x - y under p, E[d] is small, exp(-d) - 1 = (d + exp(-d) - 1) - d, and the sum of p*(d + exp(-d)
+ * - 1) has no negative term. One exp of x, one of -d, none of y; and where all of a block's d are small, the second is
+ * a short series.
  *
- * The fast way guesses the centre from the largest logits of a block, which its survey looks at anyway, and corrects it once
- * if the sums say so. What it does not take (-inf, NaN, x far below y) goes to the careful way: there the mean is found in a
- * sweep of its own.
+ * The fast way guesses the centre from the largest logits of a block, which its survey looks at anyway, and corrects it
+ * once if the sums say so. What it does not take (-inf, NaN, x far below y) goes to the careful way: there the mean is
+ * found in a sweep of its own.
  *
  * x - y keeps its rounding error, so a constant between x and y costs no digits. */
 
 /* How far apart the rows are: all |d| <= 2, d >= -30, or anything. */
 enum { F(NEAR), F(APART), F(FAR) };
 
-/* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed elsewhere.
- * Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
+/* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed
+ * elsewhere. Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
 static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL d, const int distance) {
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
     int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;
@@ -36,7 +37,8 @@ static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
 
 /* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre
  * `state->ratio` + `center`. */
-static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fraction, REAL center, double g, double w) {
+static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fraction, REAL center, double g,
+                               double w) {
     /* KL = w + log1p(g - w), written so that a small KL keeps its digits: g - [u - log1p(u)] with u = g - w. */
     double u = g - w, inside = log1p_any(u), kl = u < 0.5 ? g - gap_any(1.0, 1.0 + u, -u) : w + inside;
     state->largest_x = largest_x;
@@ -50,7 +52,9 @@ static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fr
 /* ---- the fast way ---- */
 
 /* The largest x with the x - y beside it, lane by lane, and the range of x - y. NaN is not noticed here. */
-typedef struct { REAL largest[LANES], beside[LANES], lowest[LANES], highest[LANES]; } F(survey);
+typedef struct {
+    REAL largest[LANES], beside[LANES], lowest[LANES], highest[LANES];
+} F(survey);
 
 static ALWAYS_INLINE void F(look)(F(survey) *seen, const REAL *x, const REAL *y, int count) {
     AS_LOOP
@@ -89,8 +93,8 @@ static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale) {
 }
 
 /* The sums of p, p*d and p*(d + exp(-d) - 1), p = exp(x)/2^K. */
-static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale,
-                                          REAL center, const int distance) {
+static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
+                                          F(exponent_scale) scale, REAL center, const int distance) {
     REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
@@ -117,10 +121,12 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
     sums[2] = F(lane_total)(&gap);
 }
 
-static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale, REAL center) {
+static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
+                                   F(exponent_scale) scale, REAL center) {
     F(logits_sweep)(sums, x, y, length, scale, center, F(NEAR));
 }
-static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length, F(exponent_scale) scale, REAL center) {
+static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
+                                    F(exponent_scale) scale, REAL center) {
     F(logits_sweep)(sums, x, y, length, scale, center, F(APART));
 }
 
@@ -130,7 +136,8 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     wide_sum sums[3];
     double fraction;
     F(look_at_block)(&seen, x, y, length);
-    REAL largest_x = F(largest_of)(seen.largest, LANES), highest = F(largest_of)(seen.highest, LANES), lowest = INFINITY;
+    REAL largest_x = F(largest_of)(seen.largest, LANES), highest = F(largest_of)(seen.highest, LANES),
+         lowest = INFINITY;
     for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
     if (!(largest_x <= EXP_LIMIT && largest_x >= -EXP_LIMIT && lowest >= -EXP_LIMIT && highest <= EXP_LIMIT)) return 0;
     F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction));
@@ -193,11 +200,24 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], largest_x, largest_y;
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
     INTEGER far[STEP] = {0}, any_far = 0;
-    if (!F(find_largest)(x, length, &largest_x) | !F(find_largest)(y, length, &largest_y)) { state->flags = HAS_NAN; return; }
+    if (!F(find_largest)(x, length, &largest_x) | !F(find_largest)(y, length, &largest_y)) {
+        state->flags = HAS_NAN;
+        return;
+    }
     if (largest_y > -INFINITY) state->flags = HAS_Y;
-    if (largest_x == -INFINITY) { F(softmax_any)(&state->lonely_y, y, length, 0); return; }
-    if (F(find_impossible)(x, y, length)) { state->flags |= IS_INFINITE; state->total.high = 1.0; return; }
-    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= EXP_LIMIT)) { F(logits_kl_unusual)(state, x, y, length); return; }
+    if (largest_x == -INFINITY) {
+        F(softmax_any)(&state->lonely_y, y, length, 0);
+        return;
+    }
+    if (F(find_impossible)(x, y, length)) {
+        state->flags |= IS_INFINITE;
+        state->total.high = 1.0;
+        return;
+    }
+    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= EXP_LIMIT)) {
+        F(logits_kl_unusual)(state, x, y, length);
+        return;
+    }
     double fraction_largest;
     F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest));
     REAL start = largest_x - largest_y;
@@ -205,7 +225,8 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     double start_error = rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x), *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x),
+                   *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
         for (int j = 0; j < STEP; j++) {
             REAL e = F(scaled_exp)(a[j], scale), from_start = F(centred_difference)(a[j], b[j], start);
             p[i + j] = e;

@@ -5,7 +5,9 @@
 static double softmax_total(const softmax_state *s) { return s->count + sum_value(s->rest); }
 
 /* log(count + rest): how far log sum exp is above the largest logit. */
-static double log_total(const softmax_state *s) { return log1p_any(sum_value(s->rest) / s->count) + log_ratio_any(s->count, 1.0); }
+static double log_total(const softmax_state *s) {
+    return log1p_any(sum_value(s->rest) / s->count) + log_ratio_any(s->count, 1.0);
+}
 
 static void join_softmax(softmax_state *a, softmax_state b) {
     int flags = a->flags | b.flags;
@@ -30,7 +32,9 @@ static void join_softmax(softmax_state *a, softmax_state b) {
     add_sum(&a->value, scaled_sum(b.value, factor));
 }
 
-static void softmax_join(klfast_state *into, const klfast_state *other) { join_softmax(&into->softmax, other->softmax); }
+static void softmax_join(klfast_state *into, const klfast_state *other) {
+    join_softmax(&into->softmax, other->softmax);
+}
 
 static int logsumexp_finish(const klfast_state *state, klfast_row *row, double *result) {
     const softmax_state *s = &state->softmax;
@@ -61,21 +65,26 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other) {
     b.lonely_y = a->lonely_y;
     if (a->total.high == 0) *a = b;
     else if (b.total.high > 0) {
-        double largest = fmax(a->largest_x, b.largest_x), shift_a = a->largest_x - largest, shift_b = b.largest_x - largest;
-        double log_a = shift_a + log_ratio_any(sum_value(a->total), 1.0), log_b = shift_b + log_ratio_any(sum_value(b.total), 1.0);
+        double largest = fmax(a->largest_x, b.largest_x), shift_a = a->largest_x - largest,
+               shift_b = b.largest_x - largest;
+        double log_a = shift_a + log_ratio_any(sum_value(a->total), 1.0),
+               log_b = shift_b + log_ratio_any(sum_value(b.total), 1.0);
         a->total = scaled_sum(a->total, exp_any(shift_a));
         a->gap = scaled_sum(a->gap, exp_any(shift_a));
         b.total = scaled_sum(b.total, exp_any(shift_b));
         b.gap = scaled_sum(b.gap, exp_any(shift_b));
         double mass_a = sum_value(a->total), mass_b = sum_value(b.total), total = mass_a + mass_b;
-        double alpha = mass_a / total, beta = mass_b / total, t = (a->ratio.high - b.ratio.high) + (a->ratio.low - b.ratio.low), kl;
+        double alpha = mass_a / total, beta = mass_b / total,
+               t = (a->ratio.high - b.ratio.high) + (a->ratio.low - b.ratio.low), kl;
         if (fabs(t) <= 30) {
             double spread = alpha * exp_gap(beta * t) + beta * exp_gap(-alpha * t);
             kl = log1p_any(spread);
             if (beta * t == 0 && alpha * t == 0) kl = 0;
             /* from the piece with the larger share, so that little is added to what is known exactly */
-            if (alpha < beta) { a->ratio = b.ratio; add_number(&a->ratio, alpha * t); }
-            else add_number(&a->ratio, -beta * t);
+            if (alpha < beta) {
+                a->ratio = b.ratio;
+                add_number(&a->ratio, alpha * t);
+            } else add_number(&a->ratio, -beta * t);
             add_number(&a->ratio, -kl);
         } else {
             double log_total = log_ratio_any(total, 1.0);
@@ -93,7 +102,9 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other) {
     a->flags = flags;
 }
 
-static void logits_kl_join(klfast_state *into, const klfast_state *other) { join_logits_kl(&into->logits_kl, &other->logits_kl); }
+static void logits_kl_join(klfast_state *into, const klfast_state *other) {
+    join_logits_kl(&into->logits_kl, &other->logits_kl);
+}
 
 /* log(lonely y / other y): what the ratio does not know of yet. */
 static double log_lonely_share(const logits_kl_state *s) {
@@ -107,7 +118,9 @@ static int logits_kl_finish(const klfast_state *state, klfast_row *row, double *
     *result = NAN;
     if (s->flags & HAS_NAN || s->total.high == 0 || !(s->flags & HAS_Y)) return 0;
     if (s->flags & IS_INFINITE) *result = HUGE_VAL;
-    else *result = sum_value(s->gap) / sum_value(s->total) + (s->lonely_y.count > 0 ? softplus(log_lonely_share(s)) : 0.0);
+    else
+        *result =
+            sum_value(s->gap) / sum_value(s->total) + (s->lonely_y.count > 0 ? softplus(log_lonely_share(s)) : 0.0);
     return 0;
 }
 
@@ -121,8 +134,8 @@ static void logits_js_join(klfast_state *into, const klfast_state *other) {
     add_sum(&a->excess, b->excess);
 }
 
-/* How far the log ratio of the totals was off shows in the sum of p - q, which it moves by (1 - total variation) times as
- * much. It moves the value by about its square root: where that counts, 1 is returned and the row walked again. */
+/* How far the log ratio of the totals was off shows in the sum of p - q, which it moves by (1 - total variation) times
+ * as much. It moves the value by about its square root: where that counts, 1 is returned and the row walked again. */
 static int correct_offset(const logits_js_state *s, klfast_row *row) {
     double value = sum_value(s->value), excess = 2.0 * sum_value(s->excess), spread = sqrt(value);
     if (row->repeats == 2 || !(fabs(excess) > (row->is_float ? 0x1p-25 : 0x1p-51) * spread)) return 0;

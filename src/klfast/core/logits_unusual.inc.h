@@ -8,7 +8,10 @@ static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t le
     state->largest = (double)largest;
     for (ptrdiff_t i = 0; i < length; i++) {
         double distance = state->largest - (double)x[i], e = exp_any(-distance);
-        if (x[i] == largest) { state->count += 1; continue; }
+        if (x[i] == largest) {
+            state->count += 1;
+            continue;
+        }
         add_number(&state->rest, e);
         if (with_value && e > 0) add_number(&state->value, e * distance);
     }
@@ -18,7 +21,8 @@ static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t le
 static double F(exact_difference)(REAL x, REAL y, double largest_x, double largest_y) {
     double dx = (double)x - largest_x, dy = (double)y - largest_y;
     double part_x = dx - (double)x, part_y = dy - (double)y;
-    double error_x = ((double)x - (dx - part_x)) - (largest_x + part_x), error_y = ((double)y - (dy - part_y)) - (largest_y + part_y);
+    double error_x = ((double)x - (dx - part_x)) - (largest_x + part_x),
+           error_y = ((double)y - (dy - part_y)) - (largest_y + part_y);
     return (dx - dy) + (error_x - error_y);
 }
 
@@ -42,7 +46,10 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     } else {
         for (ptrdiff_t i = 0; i < length; i++) {
             double p = exp_any((double)x[i] - largest_x), y_part = exp_any(((double)y[i] - largest_y) + center);
-            if (p == 0) { add_number(&gap, y_part); continue; }
+            if (p == 0) {
+                add_number(&gap, y_part);
+                continue;
+            }
             double d = F(exact_difference)(x[i], y[i], largest_x, largest_y) - center;
             add_number(&gap, d < -30 ? p * (d - 1.0) + y_part : p * exp_gap(d));
         }

@@ -12,10 +12,26 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline int32_t bits_f32(float x) { int32_t i; memcpy(&i, &x, sizeof i); return i; }
-static inline float from_bits_f32(int32_t i) { float x; memcpy(&x, &i, sizeof x); return x; }
-static inline int64_t bits_f64(double x) { int64_t i; memcpy(&i, &x, sizeof i); return i; }
-static inline double from_bits_f64(int64_t i) { double x; memcpy(&x, &i, sizeof x); return x; }
+static inline int32_t bits_f32(float x) {
+    int32_t i;
+    memcpy(&i, &x, sizeof i);
+    return i;
+}
+static inline float from_bits_f32(int32_t i) {
+    float x;
+    memcpy(&x, &i, sizeof x);
+    return x;
+}
+static inline int64_t bits_f64(double x) {
+    int64_t i;
+    memcpy(&i, &x, sizeof i);
+    return i;
+}
+static inline double from_bits_f64(int64_t i) {
+    double x;
+    memcpy(&x, &i, sizeof x);
+    return x;
+}
 
 #if KLFAST_FMA
 static inline float fma_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -43,8 +59,8 @@ static inline double difference_f64(double p, double c, double q) {
 }
 #endif
 
-/* An exponent field k << 23 (k << 52) as the number k / FIELD_UNIT, exactly. Hardware converts 64-bit integers from AVX-512
- * on; before, the biased exponent is put into the mantissa of 2^52 instead. */
+/* An exponent field k << 23 (k << 52) as the number k / FIELD_UNIT, exactly. Hardware converts 64-bit integers from
+ * AVX-512 on; before, the biased exponent is put into the mantissa of 2^52 instead. */
 #define FIELD_UNIT_f32 0x1p-23f
 static inline float exponent_f32(int32_t field) { return (float)field; }
 #if defined(__AVX512DQ__) || defined(__aarch64__)
@@ -65,7 +81,9 @@ static inline double power_of_two_f64(double k) {
 }
 
 /* A sum carried in twice the working precision: thousands of block results are added, and the last bits are promised. */
-typedef struct { double high, low; } wide_sum;
+typedef struct {
+    double high, low;
+} wide_sum;
 
 static inline void add_number(wide_sum *sum, double x) {
     double total = sum->high + x, part = total - sum->high;

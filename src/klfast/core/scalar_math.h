@@ -40,10 +40,22 @@ static double softplus(double x) { return x > 0 ? x + log1p_any(exp_any(-x)) : l
 static double log_ratio_any(double a, double b) {
     double shift = 0.0;
     if (a == HUGE_VAL || b == HUGE_VAL) return a == b ? NAN : a == HUGE_VAL ? HUGE_VAL : -HUGE_VAL;
-    if (a < 0x1p-900) { a *= 0x1p600; shift -= 600.0; }
-    if (a > 0x1p900) { a *= 0x1p-600; shift += 600.0; }
-    if (b < 0x1p-900) { b *= 0x1p600; shift += 600.0; }
-    if (b > 0x1p900) { b *= 0x1p-600; shift -= 600.0; }
+    if (a < 0x1p-900) {
+        a *= 0x1p600;
+        shift -= 600.0;
+    }
+    if (a > 0x1p900) {
+        a *= 0x1p-600;
+        shift += 600.0;
+    }
+    if (b < 0x1p-900) {
+        b *= 0x1p600;
+        shift += 600.0;
+    }
+    if (b > 0x1p900) {
+        b *= 0x1p-600;
+        shift -= 600.0;
+    }
     return fma_f64(shift, 0x1.62e42fefa39efp-1, log_ratio_f64(a, b));
 }
 
@@ -54,7 +66,8 @@ static double gap_between(double a, double b, double d) {
     return gap_f64(a, b, 1.0, 0.0, &excess, 0, 0);
 }
 
-/* a*log(a/b) - a + b for any finite a >= 0 and b > 0, given d = a - b, which the caller may know better than a and b tell. */
+/* a*log(a/b) - a + b for any finite a >= 0 and b > 0, given d = a - b, which the caller may know better than a and b
+ * tell. */
 static double gap_any(double a, double b, double d) {
     if (a == 0) return b;
     if (a >= 0x1p-900 && b >= 0x1p-900 && a <= 0x1p900 && b <= 0x1p900) return gap_between(a, b, d);

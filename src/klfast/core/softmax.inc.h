@@ -1,12 +1,16 @@
 /* Blocks of log sum exp and entropy of logits. Softmax is never stored.
  *
- * exp(x) is taken as fraction * 2^k from x itself and scaled by 2^(k - K): see exp_parts. Any K will do that keeps the sums
- * in range, so the fast sweep takes it from the first few logits and does not look for the maximum first.
+ * exp(x) is taken as fraction * 2^k from x itself and scaled by 2^(k - K): see exp_parts. Any K will do that keeps the
+ * sums in range, so the fast sweep takes it from the first few logits and does not look for the maximum first.
  *
- * The largest logit is set apart: a sure row (entropy, or cross-entropy of its top class, close to 0) lives on the small rest. */
+ * The largest logit is set apart: a sure row (entropy, or cross-entropy of its top class, close to 0) lives on the
+ * small rest. */
 
 /* How exponentials are scaled by 2^-K. */
-typedef struct { REAL lowest; INTEGER bias; } F(exponent_scale);
+typedef struct {
+    REAL lowest;
+    INTEGER bias;
+} F(exponent_scale);
 
 static ALWAYS_INLINE F(exponent_scale) F(scale_by)(REAL K) {
     /* at `lowest`, k - K rounds to the exponent whose bits make 0 */
@@ -20,8 +24,8 @@ static ALWAYS_INLINE REAL F(power_at)(REAL shifted, INTEGER bias) {
     return F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + bias) << MANTISSA_BITS));
 }
 
-/* exp(x)/2^K, and 0 for x so low that this is below the normal numbers. NaN for NaN. x <= 1.25*EXP_LIMIT, and k - K within
- * the exponents of normal numbers. Largest error 2 u. */
+/* exp(x)/2^K, and 0 for x so low that this is below the normal numbers. NaN for NaN. x <= 1.25*EXP_LIMIT, and k - K
+ * within the exponents of normal numbers. Largest error 2 u. */
 static ALWAYS_INLINE REAL F(scaled_exp)(REAL x, F(exponent_scale) scale) {
     x = x < scale.lowest ? scale.lowest : x;
     REAL shifted = F(fma)(x, LOG2_E, ROUNDING_SHIFT), k = shifted - ROUNDING_SHIFT;
@@ -59,8 +63,8 @@ static int F(find_largest)(const REAL *x, ptrdiff_t length, REAL *largest) {
     return any_bad == 0;
 }
 
-/* One sweep, with the largest among the others. Returns 0 where that is not good enough: rows too sure of their largest, NaN,
- * +inf, logits out of range, or far above those that the scale was taken from. */
+/* One sweep, with the largest among the others. Returns 0 where that is not good enough: rows too sure of their
+ * largest, NaN, +inf, logits out of range, or far above those that the scale was taken from. */
 static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
     REAL padded[STEP], term[STEP], value[STEP], lane[STEP], start, largest;
     F(lanes) sum = {{0}}, sum_value = {{0}};
@@ -109,9 +113,15 @@ static void F(softmax_careful)(softmax_state *state, const REAL *x, ptrdiff_t le
     REAL padded[STEP], rest[STEP], value[STEP], largest;
     INTEGER count_lane[STEP] = {0};
     F(lanes) sum_rest = {{0}}, sum_value = {{0}};
-    if (!F(find_largest)(x, length, &largest)) { state->flags = HAS_NAN; return; }
+    if (!F(find_largest)(x, length, &largest)) {
+        state->flags = HAS_NAN;
+        return;
+    }
     if (largest == -INFINITY) return;
-    if (!(largest <= EXP_LIMIT && largest >= -EXP_LIMIT)) { F(softmax_unusual)(state, x, length, with_value); return; }
+    if (!(largest <= EXP_LIMIT && largest >= -EXP_LIMIT)) {
+        F(softmax_unusual)(state, x, length, with_value);
+        return;
+    }
     double fraction_largest;
     F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest, &fraction_largest));
 
@@ -133,7 +143,8 @@ static void F(softmax_careful)(softmax_state *state, const REAL *x, ptrdiff_t le
     state->rest = scaled_sum(F(lane_total)(&sum_rest), 1.0 / fraction_largest);
     state->value = scaled_sum(F(lane_total)(&sum_value), 1.0 / fraction_largest);
     /* So far below the maximum that entries may have sunk below the normal numbers: look with a wider exponent. */
-    if (state->rest.high < SMALLEST_REST && state->count < (double)length) F(softmax_unusual)(state, x, length, with_value);
+    if (state->rest.high < SMALLEST_REST && state->count < (double)length)
+        F(softmax_unusual)(state, x, length, with_value);
 }
 
 static void F(softmax_any)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {

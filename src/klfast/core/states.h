@@ -9,10 +9,11 @@
 
 /* Flags of a piece. */
 enum {
-    HAS_NAN = 1,      /* NaN, a negative probability, +inf: the row has no answer */
-    IS_INFINITE = 2,  /* p > 0 where q = 0 */
-    OUT_OF_SCALE = 4, /* numbers so large or small that sums or products leave the normal ones: bring the row into range */
-    HAS_Y = 8,        /* at least one y above -inf */
+    HAS_NAN = 1,     /* NaN, a negative probability, +inf: the row has no answer */
+    IS_INFINITE = 2, /* p > 0 where q = 0 */
+    OUT_OF_SCALE =
+        4,     /* numbers so large or small that sums or products leave the normal ones: bring the row into range */
+    HAS_Y = 8, /* at least one y above -inf */
 };
 
 /* Probabilities. All blocks of a row use the same constant c (see klfast_row), so their sums simply add:
@@ -32,8 +33,8 @@ typedef struct {
 } softmax_state;
 
 /* KL of two rows of logits. total = sum exp(x - largest_x); gap = total * KL inside the piece; ratio: the log of
- * (sum exp x)/(sum exp y), in two parts, so that differences between pieces keep all digits. y where the whole piece has
- * x = -inf is counted apart. */
+ * (sum exp x)/(sum exp y), in two parts, so that differences between pieces keep all digits. y where the whole piece
+ * has x = -inf is counted apart. */
 typedef struct {
     wide_sum total, gap, ratio;
     double largest_x;
@@ -41,9 +42,13 @@ typedef struct {
     int flags;
 } logits_kl_state;
 
-/* Jensen-Shannon of two rows of logits: first both softmaxes and the KL, then, with their totals known, the sum; and half the
- * sum of p - q, which is 0 if the totals were right. */
-typedef struct { softmax_state x, y; logits_kl_state kl; wide_sum value, excess; } logits_js_state;
+/* Jensen-Shannon of two rows of logits: first both softmaxes and the KL, then, with their totals known, the sum; and
+ * half the sum of p - q, which is 0 if the totals were right. */
+typedef struct {
+    softmax_state x, y;
+    logits_kl_state kl;
+    wide_sum value, excess;
+} logits_js_state;
 
 /* Large enough for any of them. */
 typedef union {
@@ -65,10 +70,11 @@ enum {
 
 typedef struct {
     int walk, repeats, was_summed, is_float;
-    double scale_p, scale_q;      /* powers of two that bring extreme rows into range; 1 for all others */
-    double constant, constant_low; /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
-    double anchor_p, anchor_q;     /* for WALK_ANCHORED, scaled */
-    double label_logit;           /* cross-entropy of logits: the logit of the label */
+    double scale_p, scale_q; /* powers of two that bring extreme rows into range; 1 for all others */
+    double constant,
+        constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
+    double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */
+    double label_logit;        /* cross-entropy of logits: the logit of the label */
     double largest_x, largest_y, total_x, total_y, offset, offset_low; /* Jensen-Shannon, second walk */
 } klfast_row;
 

@@ -1,15 +1,18 @@
 /* The block functions as the table holds them. */
 
-static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
+static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
+                             const klfast_row *row) {
     if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);
     else F(divergence_any)(&state->weights, p, q, length, row, 0);
 }
 
-static void F(raw_kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
+static void F(raw_kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
+                                 const klfast_row *row) {
     F(divergence_any)(&state->weights, p, q, length, row, 1);
 }
 
-static void F(cross_entropy)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) {
+static void F(cross_entropy)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
+                             const klfast_row *row) {
     if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);
     else F(cross_entropy_any)(&state->weights, p, q, length, row, 0);
 }
@@ -25,7 +28,8 @@ static void F(logsumexp)(klfast_state *state, const void *x, const void *y, ptrd
     F(softmax_any)(&state->softmax, x, length, 0);
 }
 
-static void F(logits_entropy)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+static void F(logits_entropy)(klfast_state *state, const void *x, const void *y, ptrdiff_t length,
+                              const klfast_row *row) {
     (void)y, (void)row;
     F(softmax_any)(&state->softmax, x, length, 1);
 }
@@ -38,7 +42,10 @@ static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrd
 static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
     logits_js_state *s = &state->logits_js;
     memset(s, 0, sizeof *s);
-    if (row->walk == WALK_TERMS) { F(js_terms)(s, x, y, length, row); return; }
+    if (row->walk == WALK_TERMS) {
+        F(js_terms)(s, x, y, length, row);
+        return;
+    }
     F(softmax_any)(&s->x, x, length, 0);
     F(softmax_any)(&s->y, y, length, 0);
     F(logits_kl_block)(&s->kl, x, y, length);

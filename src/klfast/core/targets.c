@@ -19,7 +19,8 @@ static int has_bits(unsigned value, unsigned bits) { return (value & bits) == bi
 /* 2, 3 or 4: the highest x86-64 level whose features are all there. */
 static int x86_level(void) {
     unsigned a, b, c, d, b7, c7, d7, extended_c;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_bits(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE)) return 2;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_bits(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE))
+        return 2;
     if (!has_bits(saved_registers(), 0x06)) return 2;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !has_bits(b7, bit_AVX2 | bit_BMI | bit_BMI2)) return 2;
     if (!__get_cpuid(0x80000001, &a, &b, &extended_c, &d) || !has_bits(extended_c, bit_LZCNT)) return 2;
@@ -39,14 +40,18 @@ void klfast_find_targets(klfast_target targets[KLFAST_TARGETS]) {
     for (int i = 0; i < KLFAST_TARGETS; i++) targets[i] = (klfast_target){names[i], levels[i]};
 }
 
-/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into one
- * block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an error. */
+/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into
+ * one block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an
+ * error. */
 enum { SAMPLES = 8, SHORT_ROW = 64 };
 
 static double element(const char *address, int type) {
     float narrow;
     double wide;
-    if (type == FLOAT64) { memcpy(&wide, address, sizeof wide); return wide; }
+    if (type == FLOAT64) {
+        memcpy(&wide, address, sizeof wide);
+        return wide;
+    }
     memcpy(&narrow, address, sizeof narrow);
     return narrow;
 }
@@ -66,20 +71,26 @@ static int is_raw(int operation_id) { return operation_id >= RAW_KL_DIVERGENCE &
 
 static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
 
-void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type,
-                      const char *a, ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length) {
+void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type, const char *a,
+                      ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length) {
     memset(row, 0, sizeof *row);
     row->is_float = type == FLOAT32;
     row->scale_p = row->scale_q = row->constant = 1.0;
     row->walk = WALK_FAST;
     if (!operation->is_weights || is_raw(operation_id)) return;
     int is_long = length > operation->block_length;
-    if (length < SHORT_ROW) { row->walk = WALK_SUMS; return; }
+    if (length < SHORT_ROW) {
+        row->walk = WALK_SUMS;
+        return;
+    }
     ptrdiff_t sample_length = is_long ? 128 : 4;
     double q = expected_sum(b, stride_b, length, sample_length, type);
     double p = operation_id == ENTROPY ? q : expected_sum(a, stride_a, length, sample_length, type);
     if (looks_normalised(p) && looks_normalised(q)) return;
-    if (!is_long) { row->walk = WALK_SUMS; return; }
+    if (!is_long) {
+        row->walk = WALK_SUMS;
+        return;
+    }
     double guess = operation_id != KL_DIVERGENCE ? q : p > 0 ? p / q : 0.0;
     if (guess > 0x1p-100 && guess < 0x1p100) row->constant = row->is_float ? (double)(float)guess : guess;
 }

@@ -13,7 +13,8 @@ static void widen(double *wide, const float *array, ptrdiff_t length) {
 enum { PIECE = 1024 };
 typedef void weights_block_f64(weights_state *, const double *, const double *, ptrdiff_t, const klfast_row *);
 
-static void widened(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row, weights_block_f64 *block) {
+static void widened(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row,
+                    weights_block_f64 *block) {
     double wide_p[PIECE], wide_q[PIECE];
     klfast_state all, piece;
     memset(&all, 0, sizeof all);
@@ -27,19 +28,31 @@ static void widened(weights_state *state, const float *p, const float *q, ptrdif
     *state = all.weights;
 }
 
-static void any_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { divergence_any_f64(s, p, q, n, row, 0); }
-static void any_raw_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { divergence_any_f64(s, p, q, n, row, 1); }
-static void any_cross_entropy_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) { cross_entropy_any_f64(s, p, q, n, row, 0); }
+static void any_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n, const klfast_row *row) {
+    divergence_any_f64(s, p, q, n, row, 0);
+}
+static void any_raw_divergence_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n,
+                                   const klfast_row *row) {
+    divergence_any_f64(s, p, q, n, row, 1);
+}
+static void any_cross_entropy_f64(weights_state *s, const double *p, const double *q, ptrdiff_t n,
+                                  const klfast_row *row) {
+    cross_entropy_any_f64(s, p, q, n, row, 0);
+}
 
-static void divergence_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row, int raw) {
+static void divergence_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length,
+                                   const klfast_row *row, int raw) {
     widened(state, p, q, length, row, raw ? any_raw_divergence_f64 : any_divergence_f64);
 }
-static void cross_entropy_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row) {
+static void cross_entropy_unusual_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length,
+                                      const klfast_row *row) {
     widened(state, p, q, length, row, any_cross_entropy_f64);
 }
 
-static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row);
-static void wide_sums_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length, const klfast_row *row) {
+static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
+                          const klfast_row *row);
+static void wide_sums_f32(weights_state *state, const float *p, const float *q, ptrdiff_t length,
+                          const klfast_row *row) {
     widened(state, p, q, length, row, wide_sums_f64);
 }
 
@@ -61,7 +74,8 @@ static int note_special(weights_state *state, const double *p, const double *q, 
     return !(state->flags & HAS_NAN);
 }
 
-static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+static void wide_sums_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
+                          const klfast_row *row) {
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
         add_number(&state->mass, p[i] * row->scale_p);
@@ -75,7 +89,8 @@ static double log_ratio_scaled(double a, double q, double scale) {
     return b >= 0x1p-1022 || scale == 1.0 ? log_ratio_any(a, b) : log_ratio_any(a, q) - log_ratio_any(scale, 1.0);
 }
 
-static void divergence_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row, int raw) {
+static void divergence_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
+                                   const klfast_row *row, int raw) {
     double c = row->constant, c_low = row->constant_low;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
@@ -85,17 +100,22 @@ static void divergence_unusual_f64(weights_state *state, const double *p, const 
         if (row->walk == WALK_ANCHORED && a == row->anchor_p && b == row->anchor_q) continue;
         if (raw && (b == 0 || a == 0)) continue;
         int close = a < 2 * cb && cb < 2 * a;
-        if (raw && !close) { add_number(&state->first, a * log_ratio_any(a, b)); continue; }
+        if (raw && !close) {
+            add_number(&state->first, a * log_ratio_any(a, b));
+            continue;
+        }
         double d = difference_f64(a, c, b) - c_low * b;
         add_number(&state->second, d);
         if (a == 0) add_number(&state->first, cb);
         else if (q[i] == 0) continue;
         else if (cb >= 0x1p-1022) add_number(&state->first, gap_any(a, cb, d));
-        else add_number(&state->first, a * (log_ratio_scaled(a, q[i], row->scale_q) - log_ratio_any(c, 1.0) - 1.0) + cb);
+        else
+            add_number(&state->first, a * (log_ratio_scaled(a, q[i], row->scale_q) - log_ratio_any(c, 1.0) - 1.0) + cb);
     }
 }
 
-static void cross_entropy_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+static void cross_entropy_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
+                                      const klfast_row *row) {
     double limit = row->walk == WALK_CAREFUL ? LARGE_SHARE * row->constant : HUGE_VAL;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {

@@ -1,9 +1,10 @@
-/* Probability family: what a whole row is told before its blocks are walked, and from the added-up blocks to the number. */
+/* Probability family: what a whole row is told before its blocks are walked, and from the added-up blocks to the
+ * number. */
 #ifndef KLFAST_WEIGHTS_H
 #define KLFAST_WEIGHTS_H
 
-/* An entry with more than this share of q is set aside when a row is walked with care. Below it, entropy and cross-entropy
- * are at least log(1/0.6) = 0.51, and rounding the sum of q costs nothing that counts. */
+/* An entry with more than this share of q is set aside when a row is walked with care. Below it, entropy and
+ * cross-entropy are at least log(1/0.6) = 0.51, and rounding the sum of q costs nothing that counts. */
 #define LARGE_SHARE 0.6
 #define SMALL_CROSS_ENTROPY 0.5
 
@@ -48,8 +49,8 @@ static int needs_scaling(const weights_state *s, klfast_row *row) {
     return row->scale_p != 1.0 || row->scale_q != 1.0;
 }
 
-/* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0 if it
- * has no answer. */
+/* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0
+ * if it has no answer. */
 static int sums_finish(const weights_state *s, klfast_row *row, double p, double q, double constant) {
     row->was_summed = 1;
     if (is_moderate(p) && is_moderate(q)) {
@@ -74,13 +75,16 @@ static void find_anchor(const weights_state *s, klfast_row *row) {
     row->walk = WALK_ANCHORED;
 }
 
-/* KL = first/p - (w - log(1 + w)) with 1 + w = c * sum q / sum p: exact for every c, and without cancellation if c is close to
- * sum p / sum q. If it was not close enough, the sums now say what it is, and the row is walked again. */
+/* KL = first/p - (w - log(1 + w)) with 1 + w = c * sum q / sum p: exact for every c, and without cancellation if c is
+ * close to sum p / sum q. If it was not close enough, the sums now say what it is, and the row is walked again. */
 static int divergence_finish(const klfast_state *state, klfast_row *row, double *result) {
     const weights_state *s = &state->weights;
     double p = sum_value(s->mass), q = sum_value(s->second);
     *result = NAN;
-    if (is_sums(row->walk) && row->repeats > 0) { find_anchor(s, row); return 1; }
+    if (is_sums(row->walk) && row->repeats > 0) {
+        find_anchor(s, row);
+        return 1;
+    }
     if (is_sums(row->walk)) return sums_finish(s, row, p, q, p / q);
     if (s->flags & HAS_NAN) return 0;
     if (needs_scaling(s, row)) return 1;
@@ -91,7 +95,10 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
         return 1;
     }
     if (!(whole > 0)) return 0;
-    if (s->flags & IS_INFINITE) { *result = HUGE_VAL; return 0; }
+    if (s->flags & IS_INFINITE) {
+        *result = HUGE_VAL;
+        return 0;
+    }
     double correction = gap_any(1.0, whole, -w), value = sum_value(s->first) / p - correction;
     int certain = correction <= 0.5 * value || (sum_value(s->first) == 0 && q == 0);
     if (!certain && row->walk != WALK_ANCHORED) {
@@ -131,8 +138,12 @@ static int cross_entropy_finish(const klfast_state *state, klfast_row *row, doub
     if (s->flags & HAS_NAN) return 0;
     if (needs_scaling(s, row)) return 1;
     if (!(p > 0 && q > 0)) return 0;
-    if (s->flags & IS_INFINITE) { *result = HUGE_VAL; return 0; }
-    double excess = s->largest > 0 ? (s->largest - row->constant) + sum_value(s->second) : (s->second.high - row->constant) + s->second.low;
+    if (s->flags & IS_INFINITE) {
+        *result = HUGE_VAL;
+        return 0;
+    }
+    double excess = s->largest > 0 ? (s->largest - row->constant) + sum_value(s->second)
+                                   : (s->second.high - row->constant) + s->second.low;
     double correction = log1p_any(excess / row->constant), value = sum_value(s->first) / p + correction;
     if (row->repeats == 0 && !(value >= SMALL_CROSS_ENTROPY && fabs(correction) <= 0.25 * value)) {
         row->repeats = 1;
