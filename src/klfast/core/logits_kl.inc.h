@@ -11,8 +11,8 @@
  *
  * x - y keeps its rounding error, so a constant between x and y costs no digits. */
 
-/* How far apart the rows are: all |d| <= 2, d >= -30, or anything. */
-enum { F(NEAR), F(APART), F(FAR) };
+/* How far apart the rows are: all |d| <= 2, d >= -30, anything; or so far that the plain formula has all digits. */
+enum { F(NEAR), F(APART), F(FAR), F(PLAIN) };
 
 /* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed
  * elsewhere. Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
@@ -51,9 +51,9 @@ static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fr
 
 /* ---- the fast way ---- */
 
-/* The largest x with the x - y beside it, lane by lane, and the range of x - y. NaN is not noticed here. */
+/* The largest x with the x - y beside it, lane by lane; the largest y; the range of x - y. NaN is not noticed here. */
 typedef struct {
-    REAL largest[LANES], beside[LANES], lowest[LANES], highest[LANES];
+    REAL largest[LANES], beside[LANES], largest_y[LANES], lowest[LANES], highest[LANES];
 } F(survey);
 
 static ALWAYS_INLINE void F(look)(F(survey) *seen, const REAL *x, const REAL *y, int count) {
@@ -63,6 +63,7 @@ static ALWAYS_INLINE void F(look)(F(survey) *seen, const REAL *x, const REAL *y,
         INTEGER larger = -(INTEGER)(x[j] > seen->largest[j]); /* as bits: a choice would become a branch */
         seen->beside[j] = F(from_bits)((F(bits)(difference) & larger) | (F(bits)(seen->beside[j]) & ~larger));
         seen->largest[j] = x[j] > seen->largest[j] ? x[j] : seen->largest[j];
+        seen->largest_y[j] = y[j] > seen->largest_y[j] ? y[j] : seen->largest_y[j];
         seen->lowest[j] = difference < seen->lowest[j] ? difference : seen->lowest[j];
         seen->highest[j] = difference > seen->highest[j] ? difference : seen->highest[j];
     }
@@ -72,7 +73,7 @@ static void F(look_at_block)(F(survey) *result, const REAL *x, const REAL *y, pt
     F(survey) seen;
     ptrdiff_t i = 0;
     for (int j = 0; j < LANES; j++) {
-        seen.largest[j] = seen.highest[j] = -INFINITY;
+        seen.largest[j] = seen.largest_y[j] = seen.highest[j] = -INFINITY;
         seen.lowest[j] = INFINITY;
         seen.beside[j] = 0;
     }
@@ -92,22 +93,25 @@ static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale) {
     return product / weight;
 }
 
-/* The sums of p, p*d and p*(d + exp(-d) - 1), p = exp(x)/2^K. */
+/* The sums of p = exp(x)/2^K, p*d, and p*(d + exp(-d) - 1); the last of exp(y)/2^K, with y's own K, if PLAIN. */
 static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
-                                          F(exponent_scale) scale, REAL center, const int distance) {
+                                          F(exponent_scale) scale, F(exponent_scale) scale_y, REAL center,
+                                          const int distance) {
     REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */
         const REAL *a = F(whole_step)(x, i, length, scale.lowest, padded_x);
-        const REAL *b = F(whole_step)(y, i, length, scale.lowest - center, padded_y);
+        const REAL *b =
+            F(whole_step)(y, i, length, distance == F(PLAIN) ? scale_y.lowest : scale.lowest - center, padded_y);
         F(prefetch_step)(x + i + LOGITS_BLOCK);
         F(prefetch_step)(y + i + LOGITS_BLOCK);
         for (int j = 0; j < STEP; j++) {
-            REAL d = F(centred_difference)(a[j], b[j], center), e = F(scaled_exp)(a[j], scale);
+            REAL d = distance == F(PLAIN) ? (a[j] - b[j]) - center : F(centred_difference)(a[j], b[j], center);
+            REAL e = F(scaled_exp)(a[j], scale);
             p[j] = e;
             first[j] = e * d;
-            second[j] = F(logits_gap)(e, d, distance);
+            second[j] = distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y) : F(logits_gap)(e, d, distance);
         }
         F(fold)(&total, p);
         F(fold)(&mean, first);
@@ -123,11 +127,35 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
 
 static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
                                    F(exponent_scale) scale, REAL center) {
-    F(logits_sweep)(sums, x, y, length, scale, center, F(NEAR));
+    F(logits_sweep)(sums, x, y, length, scale, scale, center, F(NEAR));
 }
 static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
                                     F(exponent_scale) scale, REAL center) {
-    F(logits_sweep)(sums, x, y, length, scale, center, F(APART));
+    F(logits_sweep)(sums, x, y, length, scale, scale, center, F(APART));
+}
+static NOINLINE void F(sweep_plain)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
+                                    F(exponent_scale) scale, F(exponent_scale) scale_y, REAL center) {
+    F(logits_sweep)(sums, x, y, length, scale, scale_y, center, F(PLAIN));
+}
+
+/* KL = E[x - y] - log(sum exp x / sum exp y), where it is so large that their errors do not count: returns 0 otherwise.
+ * Each is off by u times 2 or 3 times its size, and E|x - y - centre| is at most KL + 2. */
+static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length, REAL largest_x,
+                              REAL largest_y, REAL center) {
+    wide_sum sums[3];
+    double fraction, fraction_y;
+    REAL K = F(exponent_of_exp)(largest_x, &fraction), K_y = F(exponent_of_exp)(largest_y, &fraction_y);
+    F(sweep_plain)(sums, x, y, length, F(scale_by)(K), F(scale_by)(K_y), center);
+    double total = sum_value(sums[0]), w = sum_value(sums[1]) / total;
+    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(K - K_y) * 0x1.62e42fefa39efp-1;
+    double kl = (w + (double)center) - ratio;
+    if (!(kl >= 2 && fabs((double)center) <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
+    state->flags = HAS_Y;
+    state->largest_x = largest_x;
+    state->total = scaled_sum(sums[0], 1.0 / fraction);
+    state->ratio.high = ratio;
+    add_number(&state->gap, sum_value(state->total) * kl);
+    return 1;
 }
 
 /* Returns 0, with the state as it was, if the block is not for it. */
@@ -141,7 +169,10 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
     if (!(largest_x <= EXP_LIMIT && largest_x >= -EXP_LIMIT && lowest >= -EXP_LIMIT && highest <= EXP_LIMIT)) return 0;
     F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction));
-    REAL center = F(guess_center)(&seen, scale);
+    REAL center = F(guess_center)(&seen, scale), largest_y = F(largest_of)(seen.largest_y, LANES);
+    if (highest - lowest > 12 && largest_y <= EXP_LIMIT && largest_y >= -EXP_LIMIT &&
+        F(logits_kl_plain)(state, x, y, length, largest_x, largest_y, center))
+        return 1;
     for (int attempt = 0; attempt < 2; attempt++) {
         if (!(lowest - center >= -29)) return 0;
         if (highest - center <= 2 && lowest - center >= -2) F(sweep_near)(sums, x, y, length, scale, center);
