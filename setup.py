@@ -21,8 +21,8 @@ X86_LEVELS = {
     "x86_64_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
 NO_COMPILER = """
-klfast is compiled from C and Cython, and no working C compiler was found.
-Install one and try again:
+klfast is compiled from C and Cython, and no C compiler was found that works and finds Python.h.
+Install one, with Python's headers, and try again:
     Debian, Ubuntu   apt-get install gcc libc6-dev python3-dev
     Fedora           dnf install gcc python3-devel
     macOS            xcode-select --install
@@ -64,7 +64,7 @@ class BuildKernels(build_ext):
         return True
 
     def _require_compiler(self):
-        if not self._try("int main(void) { return 0; }\n", []):
+        if not self._try("#include <Python.h>\nint main(void) { return 0; }\n", []):
             raise SystemExit(NO_COMPILER)
 
     def _openmp_flags(self):
