@@ -2,13 +2,20 @@
 
 import argparse
 import contextlib
-import sys
 
 import klfast
 from klfast.cli._compare import compare_rows
-from klfast.cli._files import CommandError, check_outputs, check_same_form, open_logits, open_targets, whole_file
+from klfast.cli._files import (
+    CommandError,
+    check_outputs,
+    check_same_form,
+    errors_name,
+    open_logits,
+    open_targets,
+    whole_file,
+)
 from klfast.cli._progress import progress_bar
-from klfast.cli._report import CsvWriter, json_text, note_lines, report_text, write_standard_output
+from klfast.cli._report import CsvWriter, json_text, note_lines, report_text, tell, write_standard_output
 from klfast.cli._statistics import Statistics
 
 USER_ERROR = 2
@@ -28,10 +35,10 @@ def main(arguments=None):
         options.run(options)
         return 0
     except CommandError as error:
-        print("klfast:", " ".join(str(error).split()), file=sys.stderr)
+        tell(str(error))
         return USER_ERROR
     except KeyboardInterrupt:
-        print("klfast: interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED
 
 
@@ -55,12 +62,14 @@ def build_parser():
     compare.set_defaults(run=run_compare)
     compare.add_argument("base", metavar="BASE", help=".npy file with the logits of the model to compare against")
     compare.add_argument("test", metavar="TEST", help=".npy file with the logits of the other model")
-    compare.add_argument("--targets", metavar="FILE", help=".npy file with the class id that is right, one a row")
     compare.add_argument(
-        "--json", metavar="FILE", help="write the figures as JSON; - writes them in place of the table"
+        "--targets", metavar="FILE", type=file_name, help=".npy file with the class id that is right, one a row"
     )
-    compare.add_argument("--csv", metavar="FILE", help="write the figures of every row")
-    compare.add_argument("--plot", metavar="FILE.png", help="draw the distribution of the rows' KL")
+    compare.add_argument(
+        "--json", metavar="FILE", type=file_name, help="write the figures as JSON; - writes them in place of the table"
+    )
+    compare.add_argument("--csv", metavar="FILE", type=file_name, help="write the figures of every row")
+    compare.add_argument("--plot", metavar="FILE.png", type=file_name, help="draw the distribution of the rows' KL")
     compare.add_argument("--threads", metavar="N", type=positive, help="number of threads (default: as the library)")
     compare.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser
@@ -73,6 +82,13 @@ def positive(text):
     return int(text)
 
 
+def file_name(text):
+    """An argument that names a file."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no name of a file")
+    return text
+
+
 def run_compare(options):
     """Check everything, open the output files, stream the rows, then let all output appear."""
     base, test = open_logits(options.base), open_logits(options.test)
@@ -81,6 +97,7 @@ def run_compare(options):
     json_file = None if options.json == "-" else options.json
     check_outputs([json_file, options.csv, options.plot], [options.base, options.test, options.targets])
     draw = _load_plot(options.plot) if options.plot else None
+    check_threads()
 
     rows = len(base.array)
     statistics = Statistics(rows, with_targets=targets is not None)
@@ -95,20 +112,31 @@ def run_compare(options):
             for figures in compare_rows(base, test, targets):
                 statistics.add(figures)
                 if csv_writer:
-                    csv_writer.add(figures)
+                    with errors_name(options.csv):
+                        csv_writer.add(figures)
                 advance(len(figures))
         summary = {"klfast": klfast.__version__, "unit": "nats", **_inputs(base, test, targets), **statistics.summary()}
         if json_output:
-            json_output.write(json_text(summary))
+            with errors_name(json_file):
+                json_output.write(json_text(summary))
         if plot_output:
-            draw(plot_output, statistics.sorted_kl(), summary)
+            with errors_name(options.plot):
+                draw(plot_output, statistics.sorted_kl(), summary)
 
     if options.json == "-":
         write_standard_output(json_text(summary))
         for line in note_lines(summary):
-            print(f"klfast: {line}", file=sys.stderr)
+            tell(line)
     else:
         write_standard_output(report_text(summary))
+
+
+def check_threads():
+    """The environment may ask for a number of threads that is none."""
+    try:
+        klfast.get_num_threads()
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _inputs(base, test, targets):

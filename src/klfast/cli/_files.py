@@ -83,6 +83,8 @@ def _read_header(file, path, types):
             shape, fortran_order, dtype = HEADER_READERS[version](file)
     except Exception as error:
         raise CommandError(f"{path}: damaged .npy header: {textwrap.shorten(str(error), 120)}") from error
+    if max(shape, default=0) >= 2**63:
+        raise CommandError(f"{path}: damaged .npy header: an axis of more than 2^63 entries")
     if dtype.hasobject:
         raise CommandError(f"{path}: dtype {dtype} holds pickled Python objects, which are never loaded")
     if dtype.name not in types:

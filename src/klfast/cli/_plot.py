@@ -30,10 +30,11 @@ def _draw_histogram(axes, kl, figures, not_drawn):
     low, high = (kl[0], kl[-1]) if kl[0] < kl[-1] else (kl[0] / 2, kl[0] * 2)
     axes.hist(kl, bins=np.geomspace(low, high, min(BINS, 5 + len(kl) // 4)), color="tab:blue", alpha=0.7)
     axes.set_xscale("log")
-    for name, style in (("mean", "-"), ("median", "--")):
-        if 0 < figures[name] < np.inf:
-            axes.axvline(figures[name], color="black", linestyle=style, label=f"{name} {figures[name]:.4g}")
-    axes.legend()
+    marked = [(name, style) for name, style in (("mean", "-"), ("median", "--")) if 0 < figures[name] < np.inf]
+    for name, style in marked:
+        axes.axvline(figures[name], color="black", linestyle=style, label=f"{name} {figures[name]:.4g}")
+    if marked:
+        axes.legend()
 
 
 def _draw_curve(axes, sorted_kl):

@@ -8,7 +8,7 @@ import sys
 @contextlib.contextmanager
 def progress_bar(rows, *, quiet):
     """Yield a function to be called with the number of rows just done."""
-    if quiet or not sys.stderr.isatty() or not has_rich():
+    if quiet or sys.stderr is None or not sys.stderr.isatty() or not has_rich():
         yield lambda count: None
         return
     from rich.console import Console

@@ -1,6 +1,7 @@
 """A summary -> JSON or a table; per-row figures -> CSV. The summary is the one that Statistics gives."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import sys
 from klfast.cli._files import CommandError
 from klfast.cli._progress import has_rich
 
+TABLE_WIDTH = 120
 HEADINGS = ("figure, in nats", "value", "standard error")
 
 
@@ -131,10 +133,11 @@ def _plain_table(rows):
 
 
 def _rich_table(rows):
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
+    table = Table(box=box.HEAVY_HEAD if _encoding().lower().startswith("utf") else box.ASCII)
     for heading, side in zip(HEADINGS, ("left", "right", "right"), strict=True):
         table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
@@ -142,19 +145,24 @@ def _rich_table(rows):
             table.add_row(*row)
         else:
             table.add_section()
-    console = Console(markup=False, highlight=False, emoji=False)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+    # As wide as the table needs, however narrow the terminal: figures that are cut off are no figures.
+    text = io.StringIO()
+    Console(file=text, markup=False, highlight=False, emoji=False, width=TABLE_WIDTH).print(table)
+    return text.getvalue()
+
+
+def _encoding():
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def _printable(path):
     """The path in characters that standard output can show."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return path.encode(encoding, "backslashreplace").decode(encoding)
+    return path.encode(_encoding(), "backslashreplace").decode(_encoding())
 
 
 def write_standard_output(text):
+    if sys.stdout is None:
+        raise CommandError("standard output: is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -162,3 +170,9 @@ def write_standard_output(text):
         # The interpreter flushes once more when it ends: let that go nowhere, this error is told already.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise CommandError(f"standard output: {error.strerror}") from error
+
+
+def tell(message):
+    """One line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print("klfast:", " ".join(message.split()), file=sys.stderr)

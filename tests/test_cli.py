@@ -1,0 +1,543 @@
+"""`klfast compare`, run as a process: its figures are right, in every output and for every kind of input it takes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# pyplot builds the cache of fonts where there is none yet; the processes under test would mention that.
+from matplotlib import pyplot
+
+import klfast
+from klfast import _reference
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+EXACT = json.loads((EXAMPLES / "exact.json").read_text())
+TIMEOUT = 60
+ACCURACY = 1e-6
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TARGET_COLUMNS = ["target", "cross_entropy_base", "cross_entropy_test", "probability_change"]
+ROW_COLUMNS = ["row", "kl", "reverse_kl", "js", "entropy_base", "entropy_test", "top_base", "top_test"]
+
+# Where a figure of the JSON comes from: the mean and the standard error of these per-row values.
+MEANS = {
+    "kl": "kl",
+    "reverse_kl": "reverse_kl",
+    "js": "js",
+    "entropy.base": "entropy_base",
+    "entropy.test": "entropy_test",
+    "targets.cross_entropy.base": "cross_entropy_base",
+    "targets.cross_entropy.test": "cross_entropy_test",
+    "targets.log_ratio": "log_ratio",
+    "targets.probability_change": "probability_change",
+}
+# Differences of two figures that are each accurate: the bound is absolute.
+DIFFERENCES = ("targets.log_ratio", "targets.probability_change")
+
+
+def command_line(*arguments):
+    return [sys.executable, "-m", "klfast", *map(str, arguments)]
+
+
+def environment(**changes):
+    """This process's environment, with the width and the encoding of the output as the tests expect them."""
+    return os.environ | {"COLUMNS": "120", "PYTHONIOENCODING": "utf-8"} | changes
+
+
+def run(*arguments, **options):
+    """Run klfast to its end; what it wrote comes back as text."""
+    usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
+    return subprocess.run(command_line(*arguments), encoding="utf-8", timeout=TIMEOUT, **(usual | options))
+
+
+def run_well(*arguments, **options):
+    """Run klfast where nothing may go wrong; returns its standard output."""
+    ended = run(*arguments, **options)
+    assert (ended.returncode, ended.stderr or "") == (0, "")
+    return ended.stdout
+
+
+def strict_json(text):
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def compare_as_json(*arguments):
+    return strict_json(run_well("compare", *arguments, "--json", "-"))
+
+
+def read_csv(path):
+    """The names of the columns, and each column as an array of numbers."""
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, dict(zip(header, np.array(rows, dtype=np.float64).T, strict=True))
+
+
+def save(folder, **arrays):
+    """Save the arrays under their names; returns the paths in the same order."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return [folder / f"{name}.npy" for name in arrays]
+
+
+def npy_bytes(header, data=b""):
+    """An .npy file with a header made by hand."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode("latin1") + data
+
+
+def without(module, folder):
+    """An environment in which Python finds no such module."""
+    (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.modules[{module!r}] = None\n")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return environment(PYTHONPATH=path)
+
+
+def logits(rows=6, vocabulary=300):
+    """Two tables of logits that are near each other, and a target for every row."""
+    random = np.random.default_rng(rows)
+    base = random.normal(size=(rows, vocabulary))
+    test = base + random.normal(scale=0.3, size=base.shape)
+    return base.astype(np.float32), test.astype(np.float32), random.integers(0, 100, rows)
+
+
+def exact_rows(model):
+    """The per-row values of the examples, with targets, worked out in 40 digits."""
+    base, test = EXACT["models"]["base"], EXACT["models"][model]
+    rows = dict(EXACT["against_base"][model])
+    for name in ("entropy", "cross_entropy"):
+        rows |= {f"{name}_base": base[name], f"{name}_test": test[name]}
+    rows |= {"top_base": base["top_token"], "top_test": test["top_token"]}
+    rows = {name: np.array(values) for name, values in rows.items()}
+    rows["log_ratio"] = rows["cross_entropy_test"] - rows["cross_entropy_base"]
+    rows["probability_change"] = np.subtract(test["target_probability"], base["target_probability"])
+    return rows
+
+
+def reference_rows(base, test, targets=None):
+    """The per-row values of any logits, by the definitions in plain numpy."""
+    rows = {
+        "kl": _reference.logits_kl_divergence(base, test),
+        "reverse_kl": _reference.logits_kl_divergence(test, base),
+        "js": _reference.logits_js_divergence(base, test),
+        "entropy_base": _reference.logits_entropy(base),
+        "entropy_test": _reference.logits_entropy(test),
+        "top_base": np.argmax(base, axis=-1),
+        "top_test": np.argmax(test, axis=-1),
+    }
+    if targets is not None:
+        rows["cross_entropy_base"] = _reference.logits_cross_entropy(base, targets)
+        rows["cross_entropy_test"] = _reference.logits_cross_entropy(test, targets)
+        rows["log_ratio"] = rows["cross_entropy_test"] - rows["cross_entropy_base"]
+        rows["probability_change"] = np.exp(-rows["cross_entropy_test"]) - np.exp(-rows["cross_entropy_base"])
+    return rows
+
+
+def standard_error(values):
+    return np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+def expected_figures(rows):
+    """Every figure that the JSON must hold for these per-row values, as `figures_of` names them."""
+    kl, same_top = rows["kl"], rows["top_base"] == rows["top_test"]
+    figures = {"kl.minimum": kl.min(), "kl.median": np.median(kl), "kl.maximum": kl.max()}
+    figures |= {f"kl.percentiles.{percent}": np.percentile(kl, percent) for percent in (90, 95, 99, 99.9)}
+    figures |= {"same_top_token.fraction": same_top.mean(), "same_top_token.standard_error": standard_error(same_top)}
+    for name, column in MEANS.items():
+        if column in rows:
+            figures |= {f"{name}.mean": rows[column].mean(), f"{name}.standard_error": standard_error(rows[column])}
+    if "log_ratio" in rows:
+        figures["targets.perplexity.base"] = np.exp(rows["cross_entropy_base"].mean())
+        figures["targets.perplexity.test"] = np.exp(rows["cross_entropy_test"].mean())
+        figures["targets.perplexity.ratio"] = np.exp(rows["log_ratio"].mean())
+        figures["targets.probability_change.rms"] = np.sqrt(np.mean(rows["probability_change"] ** 2))
+    return figures
+
+
+def figures_of(summary):
+    """The figures of the JSON under names with dots, such as "kl.mean"; what describes the input is left out."""
+    figures = {}
+    for name, value in summary.items():
+        if isinstance(value, dict) and name not in ("files", "rows"):
+            figures |= {f"{name}.{inner}": each for inner, each in figures_of(value).items()}
+        elif name not in ("klfast", "unit", "files", "dtype", "vocabulary", "rows"):
+            figures[name] = value
+    return figures
+
+
+def assert_figures(summary, rows, accuracy=ACCURACY):
+    """The JSON holds exactly the figures that follow from the rows: none wrong, none missing, none besides."""
+    figures, expected = figures_of(summary), expected_figures(rows)
+    assert figures.keys() == expected.keys()
+    for name, value in expected.items():
+        absolute = accuracy if name.startswith(DIFFERENCES) else 0.0
+        assert figures[name] == pytest.approx(value, rel=accuracy, abs=absolute), name
+
+
+# The example files: every figure against 40-digit arithmetic ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ("standard output", "file"))
+@pytest.mark.parametrize("model", ("test_q8", "test_q4"))
+def test_json_of_the_examples_is_exact(model, place, tmp_path):
+    files = {"base": EXAMPLES / "base.npy", "test": EXAMPLES / f"{model}.npy", "targets": EXAMPLES / "targets.npy"}
+    arguments = (files["base"], files["test"], "--targets", files["targets"])
+    if place == "file":
+        run_well("compare", *arguments, "--json", tmp_path / "out.json")
+        summary = strict_json((tmp_path / "out.json").read_text())
+    else:
+        summary = compare_as_json(*arguments)
+    assert_figures(summary, exact_rows(model))
+    assert summary["files"] == {name: str(path) for name, path in files.items()}
+    assert (summary["klfast"], summary["unit"]) == (klfast.__version__, "nats")
+    assert (summary["dtype"], summary["vocabulary"]) == ("float32", 49152)
+    assert (summary["rows"]["total"], summary["rows"]["used"], summary["rows"]["undefined"]["count"]) == (3, 3, 0)
+    assert all(infinite == {"count": 0, "first_rows": []} for infinite in summary["rows"]["infinite"].values())
+
+
+@pytest.mark.parametrize("model", ("test_q8", "test_q4"))
+def test_csv_of_the_examples_is_exact(model, tmp_path):
+    arguments = (EXAMPLES / "base.npy", EXAMPLES / f"{model}.npy", "--targets", EXAMPLES / "targets.npy")
+    run_well("compare", *arguments, "--csv", tmp_path / "out.csv")
+    header, columns = read_csv(tmp_path / "out.csv")
+    assert header == ROW_COLUMNS + TARGET_COLUMNS
+    np.testing.assert_array_equal(columns["row"], range(3))
+    np.testing.assert_array_equal(columns["target"], np.load(EXAMPLES / "targets.npy"))
+    for name, values in exact_rows(model).items():
+        if name in columns:
+            absolute = ACCURACY if name == "probability_change" else 0.0
+            np.testing.assert_allclose(columns[name], values, rtol=ACCURACY, atol=absolute, err_msg=name)
+
+
+@pytest.mark.parametrize("rich", (True, False), ids=("with rich", "without rich"))
+def test_table_of_the_examples_names_files_rows_and_figures(rich, tmp_path):
+    files = [EXAMPLES / name for name in ("base.npy", "test_q4.npy", "targets.npy")]
+    env = environment() if rich else without("rich", tmp_path)
+    table = run_well("compare", *files[:2], "--targets", files[2], env=env)
+    assert table.isascii() or rich
+    for name, path in zip(("base", "test", "targets"), files, strict=True):
+        assert f"{name:8}{path}\n" in table
+    assert "rows    3 of 3, float32, vocabulary 49152\n" in table
+    rows = exact_rows("test_q4")
+    for label, value in {
+        "mean KL(base || test)": f"{rows['kl'].mean():.6g}",
+        "mean KL(test || base)": f"{rows['reverse_kl'].mean():.6g}",
+        "maximum": f"{rows['kl'].max():.6g}",
+        "same top token": "66.667%",
+        "perplexity of test": f"{np.exp(rows['cross_entropy_test'].mean()):.6g}",
+    }.items():
+        (line,) = (line for line in table.splitlines() if label in line)
+        assert value in line
+
+
+@pytest.mark.parametrize("columns", ("120", "30"))
+@pytest.mark.parametrize("encoding", ("utf-8", "ascii"))
+def test_table_is_whole_however_narrow_and_plain_the_terminal_is(encoding, columns):
+    env = environment(COLUMNS=columns, PYTHONIOENCODING=encoding)
+    table = run_well("compare", EXAMPLES / "base.npy", EXAMPLES / "test_q4.npy", env=env)
+    assert f"{exact_rows('test_q4')['kl'].mean():.6g}" in table
+
+
+# Outputs -------------------------------------------------------------------------------------------------------------
+
+
+def test_csv_has_a_line_a_row_and_no_target_columns_without_targets(tmp_path):
+    base, _, _ = logits(3000, 300)
+    near = base + np.random.default_rng(0).normal(scale=1e-7, size=base.shape).astype(np.float32)
+    files = save(tmp_path, base=base, test=near)
+    run_well("compare", *files, "--csv", tmp_path / "out.csv", "--json", tmp_path / "out.json")
+    header, columns = read_csv(tmp_path / "out.csv")
+    assert header == ROW_COLUMNS
+    np.testing.assert_array_equal(columns["row"], range(3000))
+    for name in ("kl", "reverse_kl", "js", "entropy_base", "entropy_test"):
+        assert not np.signbit(columns[name]).any(), name
+    summary = strict_json((tmp_path / "out.json").read_text())
+    assert summary["kl"]["mean"] == pytest.approx(columns["kl"].mean(), rel=1e-12)
+    assert "targets" not in summary
+    assert summary["files"]["targets"] is None
+
+
+def plot_cases():
+    """Pairs of logits, and whether any of their KL has a place on a logarithmic axis."""
+    base, test, _ = logits(400, 50)
+    one_possible = test.copy()
+    one_possible[1:, 7] = -np.inf
+    return {
+        "many rows": (base, test, True),
+        "one row": (base[:1], test[:1], True),
+        "equal rows": (np.repeat(base[:1], 9, axis=0), np.repeat(test[:1], 9, axis=0), True),
+        "all but one infinite": (base[:5], one_possible[:5], True),
+        "all infinite": (base[1:5], one_possible[1:5], False),
+        "all zero": (base, base, False),
+        "all undefined": (base * np.float32(np.nan), test, False),
+    }
+
+
+@pytest.mark.parametrize("name", plot_cases())
+def test_plot_is_a_picture_with_the_rows_in_it(name, tmp_path):
+    base, test, drawable = plot_cases()[name]
+    run_well("compare", *save(tmp_path, base=base, test=test), "--plot", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes().startswith(PNG_SIGNATURE)
+    red, _, blue, _ = np.moveaxis(pyplot.imread(tmp_path / "out.png"), -1, 0)
+    assert red.std() > 0.01
+    # All text and all lines are grey, only what stands for rows is blue.
+    assert (np.count_nonzero(blue > red + 0.3) > 20) == drawable
+
+
+def test_outputs_replace_older_files_and_leave_nothing_besides(tmp_path):
+    inputs = save(tmp_path, base=logits()[0], test=logits()[1])
+    outputs = [tmp_path / name for name in ("out.json", "out.csv", "OUT.PNG")]
+    for path in outputs:
+        path.write_text("older " * 10_000)
+    run_well("compare", *inputs, "--json", outputs[0], "--csv", outputs[1], "--plot", outputs[2])
+    assert strict_json(outputs[0].read_text())["rows"]["used"] == 6
+    assert len(outputs[1].read_text().splitlines()) == 1 + 6
+    assert outputs[2].read_bytes().startswith(PNG_SIGNATURE)
+    assert sorted(tmp_path.iterdir()) == sorted([*inputs, *outputs])
+
+
+# Inputs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_compared_with_itself_differs_by_exactly_nothing(tmp_path):
+    path = EXAMPLES / "test_q4.npy"
+    table = run_well("compare", path, path, "--targets", EXAMPLES / "targets.npy", "--json", tmp_path / "out.json")
+    figures = figures_of(strict_json((tmp_path / "out.json").read_text()))
+    for name in ("kl.mean", "kl.maximum", "kl.standard_error", "reverse_kl.mean", "js.mean", "targets.log_ratio.mean"):
+        assert figures[name] == 0.0, name
+    assert figures["same_top_token.fraction"] == 1.0
+    assert figures["targets.perplexity.ratio"] == 1.0
+    assert "100.000%" in table
+
+
+@pytest.mark.parametrize("dtype", ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8"))
+def test_every_floating_point_type_and_byte_order_is_read(dtype, tmp_path):
+    base, test, targets = logits()
+    base, test = base.astype(dtype), test.astype(dtype)
+    files = save(tmp_path, base=base, test=test, targets=targets)
+    summary = compare_as_json(*files[:2], "--targets", files[2])
+    # Double precision has to be kept all the way.
+    accuracy = 1e-11 if base.itemsize == 8 else ACCURACY
+    assert_figures(summary, reference_rows(base, test, targets), accuracy)
+    assert summary["dtype"] == np.dtype(dtype).name
+
+
+def test_figures_of_many_rows_are_those_of_all_together(tmp_path):
+    """More rows than are read at a time, and the later ones differ more than the first."""
+    base, test, targets = logits(6000)
+    test += (test - base) * np.linspace(0, 3, 6000, dtype=np.float32)[:, np.newaxis]
+    files = save(tmp_path, base=base, test=test, targets=targets)
+    assert_figures(compare_as_json(*files[:2], "--targets", files[2]), reference_rows(base, test, targets))
+
+
+@pytest.mark.parametrize("dtype", ("i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", ">i4", ">u8"))
+def test_targets_of_every_integer_type_are_read(dtype, tmp_path):
+    base, test, targets = logits()
+    files = save(tmp_path, base=base, test=test, targets=targets.astype(dtype))
+    run_well("compare", *files[:2], "--targets", files[2], "--csv", tmp_path / "out.csv")
+    _, columns = read_csv(tmp_path / "out.csv")
+    np.testing.assert_array_equal(columns["target"], targets)
+    expected = reference_rows(base, test, targets)
+    for name in ("cross_entropy_base", "cross_entropy_test"):
+        np.testing.assert_allclose(columns[name], expected[name], rtol=ACCURACY)
+
+
+@pytest.mark.parametrize("targets_shape", ((2, 3), (6,)))
+def test_leading_axes_are_read_as_one(targets_shape, tmp_path):
+    base, test, targets = logits(6, 50)
+    targets %= 50
+    shaped = {"base": base.reshape(2, 3, 50), "test": test.reshape(2, 3, 50)}
+    files = save(tmp_path, **shaped, targets=targets.reshape(targets_shape))
+    assert_figures(compare_as_json(*files[:2], "--targets", files[2]), reference_rows(base, test, targets))
+
+
+def test_one_axis_is_one_row(tmp_path):
+    base, test, targets = logits(1)
+    files = save(tmp_path, base=base[0], test=test[0], targets=targets)
+    summary = compare_as_json(*files[:2], "--targets", files[2])
+    assert summary["rows"]["total"] == 1
+    (kl,) = reference_rows(base, test)["kl"]
+    assert summary["kl"]["mean"] == pytest.approx(kl, rel=ACCURACY)
+    assert summary["kl"]["minimum"] == summary["kl"]["median"] == summary["kl"]["maximum"] == summary["kl"]["mean"]
+    assert summary["kl"]["standard_error"] is None
+
+
+@pytest.mark.parametrize("filler", ("", " "))
+def test_arrays_are_read_wherever_they_begin_in_the_file(filler, tmp_path):
+    """Other programs do not pad the header as numpy does, so numbers may lie at any address."""
+    base, test, _ = logits()
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 300), }" + filler + "\n"
+    for name, array in (("base", base), ("test", test)):
+        (tmp_path / name).write_bytes(npy_bytes(header, array.tobytes()))
+    assert_figures(compare_as_json(tmp_path / "base", tmp_path / "test"), reference_rows(base, test))
+
+
+def test_version_two_of_the_format_is_read(tmp_path):
+    base, test, _ = logits()
+    for name, array in (("base", base), ("test", test)):
+        with open(tmp_path / name, "wb") as file:
+            np.lib.format.write_array(file, array, version=(2, 0))
+    assert_figures(compare_as_json(tmp_path / "base", tmp_path / "test"), reference_rows(base, test))
+
+
+# Rows that are no distributions, and infinite figures ----------------------------------------------------------------
+
+
+def test_undefined_rows_are_named_and_left_out(tmp_path):
+    base, test, targets = logits()
+    expected = reference_rows(*(array[[0, 3, 5]] for array in (base, test, targets)))
+    base[1, 17], test[2, 0], base[4] = np.nan, np.inf, -np.inf
+    files = save(tmp_path, base=base, test=test, targets=targets)
+    outputs = ("--json", tmp_path / "out.json", "--csv", tmp_path / "out.csv")
+    table = run_well("compare", *files[:2], "--targets", files[2], *outputs)
+    summary = strict_json((tmp_path / "out.json").read_text())
+    assert_figures(summary, expected)
+    assert (summary["rows"]["total"], summary["rows"]["used"]) == (6, 3)
+    assert summary["rows"]["undefined"] == {"count": 3, "first_rows": [1, 2, 4]}
+    assert "rows    3 of 6," in table
+    assert "note: 3 rows (1, 2, 4): left out" in table
+    np.testing.assert_array_equal(np.isnan(read_csv(tmp_path / "out.csv")[1]["kl"]), np.isin(range(6), [1, 2, 4]))
+
+
+def test_only_the_first_of_many_undefined_rows_are_named(tmp_path):
+    base, test, _ = logits(5000, 300)
+    base[4000::2, 3] = np.nan
+    files = save(tmp_path, base=base, test=test)
+    table = run_well("compare", *files, "--json", tmp_path / "out.json")
+    undefined = strict_json((tmp_path / "out.json").read_text())["rows"]["undefined"]
+    assert undefined == {"count": 500, "first_rows": [4000, 4002, 4004, 4006, 4008]}
+    assert "note: 500 rows (4000, 4002, 4004, 4006, 4008, ...): " in table
+
+
+def test_without_a_defined_row_there_are_no_means(tmp_path):
+    _, test, targets = logits()
+    files = save(tmp_path, base=np.full_like(test, np.nan), test=test, targets=targets)
+    table = run_well("compare", *files[:2], "--targets", files[2], "--json", tmp_path / "out.json")
+    summary = strict_json((tmp_path / "out.json").read_text())
+    assert set(figures_of(summary).values()) == {None}
+    assert (summary["rows"]["used"], summary["rows"]["undefined"]["count"]) == (0, 6)
+    assert "rows    0 of 6," in table
+
+
+def test_rows_of_infinite_kl_are_named_and_make_the_mean_infinite(tmp_path):
+    base, test, targets = logits()
+    test[1, 250] = test[4, 0] = -np.inf
+    files = save(tmp_path, base=base, test=test, targets=targets)
+    ended = run("compare", *files[:2], "--targets", files[2], "--json", "-")
+    assert ended.returncode == 0
+    assert ended.stderr == "klfast: 2 rows (1, 4): KL(base || test) is infinite, and so is its mean\n"
+    summary, expected = strict_json(ended.stdout), reference_rows(base, test)
+    nothing = {"count": 0, "first_rows": []}
+    assert summary["rows"]["infinite"] == {
+        "kl": {"count": 2, "first_rows": [1, 4]},
+        "reverse_kl": nothing,
+        "cross_entropy_base": nothing,
+        "cross_entropy_test": nothing,
+    }
+    assert summary["rows"]["used"] == 6
+    assert summary["kl"]["mean"] == summary["kl"]["maximum"] == summary["kl"]["percentiles"]["90"] == "inf"
+    assert summary["kl"]["median"] == pytest.approx(np.median(expected["kl"]), rel=ACCURACY)
+    assert summary["reverse_kl"]["mean"] == pytest.approx(expected["reverse_kl"].mean(), rel=ACCURACY)
+    assert summary["js"]["mean"] == pytest.approx(expected["js"].mean(), rel=ACCURACY)
+    assert "note: 2 rows (1, 4): KL(base || test) is infinite" in run_well("compare", *files[:2])
+
+
+def test_an_impossible_target_makes_the_perplexity_infinite(tmp_path):
+    base, test, targets = logits()
+    base[3, targets[3]] = test[3, targets[3]] = test[5, targets[5]] = -np.inf
+    files = save(tmp_path, base=base, test=test, targets=targets)
+    run_well("compare", *files[:2], "--targets", files[2], "--json", tmp_path / "out.json")
+    summary = strict_json((tmp_path / "out.json").read_text())
+    assert summary["rows"]["infinite"]["cross_entropy_base"] == {"count": 1, "first_rows": [3]}
+    assert summary["rows"]["infinite"]["cross_entropy_test"] == {"count": 2, "first_rows": [3, 5]}
+    assert summary["targets"]["perplexity"] == {"base": "inf", "test": "inf", "ratio": None}
+
+
+def test_classes_impossible_in_both_files_add_nothing(tmp_path):
+    base, test, _ = logits()
+    base[1, 250:] = test[1, 250:] = base[4, :100] = test[4, :100] = -np.inf
+    assert_figures(compare_as_json(*save(tmp_path, base=base, test=test)), reference_rows(base, test))
+
+
+# The process ---------------------------------------------------------------------------------------------------------
+
+
+def resident_memory(process):
+    """Resident bytes of a running process, of its own and of mapped files; empty when it has ended."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    fields = (line.split() for line in lines if line.startswith(("RssAnon:", "RssFile:")))
+    return {name: int(kilobytes) * 1024 for name, kilobytes, _ in fields}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to see the memory of a process")
+@pytest.mark.parametrize("dtype", ("<f4", ">f4"))
+def test_memory_does_not_grow_with_the_files(dtype, tmp_path):
+    """200 MB of them; neither where the numbers are read in place nor where every block has to be converted."""
+    block = np.random.default_rng(0).normal(size=(50, 25_000)).astype(np.float32)
+    for name in ("base", "test"):
+        array = np.lib.format.open_memmap(tmp_path / name, "w+", dtype, (1000, 25_000))
+        for start in range(0, 1000, 50):
+            array[start : start + 50] = block
+            block[:, start] += 1.0
+    command = command_line("compare", tmp_path / "base", tmp_path / "test", "--csv", tmp_path / "out.csv")
+    samples = []
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment()) as process:
+        while used := resident_memory(process):
+            samples.append(used)
+            time.sleep(0.002)
+        assert process.communicate(timeout=TIMEOUT)[1] == b""
+    assert process.returncode == 0
+    assert len(samples) > 20
+    for kind in ("RssAnon:", "RssFile:"):
+        assert max(used[kind] for used in samples) < 100e6
+
+
+@pytest.mark.parametrize("arguments", (("--quiet",), ()))
+def test_nothing_is_on_standard_error_in_a_good_run(arguments):
+    """As everywhere in this file, standard error is no terminal here, so there is no progress bar either."""
+    run_well("compare", EXAMPLES / "base.npy", EXAMPLES / "test_q8.npy", *arguments)
+
+
+@pytest.mark.parametrize("quiet", (False, True))
+def test_a_terminal_sees_a_progress_bar_unless_told_to_be_quiet(quiet):
+    pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+    reader, terminal = pty.openpty()
+    arguments = ("--quiet",) if quiet else ()
+    env = environment(TERM="xterm")
+    run_well("compare", EXAMPLES / "base.npy", EXAMPLES / "test_q8.npy", *arguments, stderr=terminal, env=env)
+    # A mark of our own ends what there is to read: reading from a terminal without any text would wait.
+    os.write(terminal, b"END")
+    seen = b""
+    while not seen.endswith(b"END"):
+        seen += os.read(reader, 65536)
+    os.close(terminal)
+    os.close(reader)
+    if quiet:
+        assert seen == b"END"
+    else:
+        assert b"comparing" in seen
+
+
+def test_threads_do_not_change_the_figures():
+    arguments = (EXAMPLES / "base.npy", EXAMPLES / "test_q4.npy", "--targets", EXAMPLES / "targets.npy")
+    assert compare_as_json(*arguments, "--threads", 1) == compare_as_json(*arguments, "--threads", 2)
+
+
+def test_version_and_help():
+    assert run_well("--version") == f"klfast {klfast.__version__}\n"
+    assert "compare" in run_well("--help")
+    compare_help = run_well("compare", "--help")
+    for option in ("BASE", "TEST", "--targets", "--json", "--csv", "--plot", "--threads", "--quiet"):
+        assert option in compare_help
+
+
+def test_the_command_is_installed_beside_python():
+    script = Path(sys.executable).with_name("klfast")
+    if not script.exists():
+        pytest.skip("klfast is not installed as a command here")
+    ended = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=TIMEOUT)
+    assert (ended.returncode, ended.stdout) == (0, f"klfast {klfast.__version__}\n")
