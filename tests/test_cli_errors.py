@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from test_cli import TIMEOUT, command_line, environment, logits, npy_bytes, run, save, without
+from command import TIMEOUT, command_line, environment, logits, npy_bytes, run, save, without
 
 INTERRUPT_SECONDS = 10
 USER_ERROR, INTERRUPTED = 2, 130
