@@ -38,6 +38,11 @@ class Workload:
     dtype: str
     level: str
     folder: Path | None = None  # where the real pair lies; None: random input
+    near: bool = False  # the second array differs little from the first, as a quantised model's does
+
+    @property
+    def kind(self):
+        return "real" if self.folder else "near" if self.near else ""
 
     @property
     def shape_text(self):
@@ -47,7 +52,7 @@ class Workload:
     def name(self):
         """What --only looks at, for example "kl_divergence 10000x1000 float32"."""
         shape = "x".join(str(length) for length in self.shape)
-        return f"{self.operation} {shape} {self.dtype}" + (" real" if self.folder else "")
+        return f"{self.operation} {shape} {self.dtype} {self.kind}".rstrip()
 
 
 def all_workloads(data_folder=None):
@@ -62,6 +67,9 @@ def all_workloads(data_folder=None):
         Workload(operation, shape, "float32", level)
         for operation in LOGITS_OPERATIONS
         for shape, level in LOGITS_SHAPES.items()
+    ]
+    workloads += [
+        Workload("logits.kl_divergence", shape, "float32", level, near=True) for shape, level in LOGITS_SHAPES.items()
     ]
     if data_folder is not None:
         base = np.load(data_folder / "base.npy", mmap_mode="r")
@@ -118,7 +126,11 @@ def make_arrays(workload):
         return tuple(random_probabilities(generator, shape, dtype) for _ in range(2))
     if workload.operation == "logits.cross_entropy":
         return random_logits(generator, shape, dtype), random_labels(generator, shape)
-    return tuple(random_logits(generator, shape, dtype) for _ in range(2))
+    x, y = (random_logits(generator, shape, dtype) for _ in range(2))
+    if workload.near:
+        y *= 0.03
+        y += x
+    return x, y
 
 
 def accuracy_cases(workload):

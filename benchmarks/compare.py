@@ -118,7 +118,7 @@ def run_workload(workload, contestants, options, machine):
     return {
         "operation": workload.operation,
         "shape": list(workload.shape),
-        "shape_text": workload.shape_text + (" (real)" if workload.folder else ""),
+        "shape_text": workload.shape_text + (f" ({workload.kind})" if workload.kind else ""),
         "dtype": workload.dtype,
         "threads": options.threads,
         "bytes": n_bytes,

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# pyplot builds the cache of fonts where there is none yet; the processes under test would mention that.
 from klfast import _reference
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

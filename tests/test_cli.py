@@ -31,6 +31,8 @@ from command import (
     strict_json,
     without,
 )
+
+# Its import builds the cache of fonts where there is none yet; the processes under test would mention that.
 from matplotlib import pyplot
 
 import klfast

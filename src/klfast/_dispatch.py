@@ -15,7 +15,7 @@ def reduce(operation, inputs, *, axis, keepdims, base, out, n_threads, check=Non
     """
     if type(axis) is int and axis == -1 and not keepdims and base is out is n_threads is check is None:
         values = tuple(inputs.values())
-        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1])
+        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], _threads.get_num_threads)
         if result is not None:
             return np.float64(result)
     arrays = [_checks.as_array(name, value) for name, value in inputs.items()]

@@ -252,18 +252,18 @@ def reduce_labels(x, const long long[:] labels, double[:] out, int n_threads):
         reduce_labels_any[double](x, labels, out, n_threads)
 
 
-# ---- one small vector: no checks to make, no shapes to work out ----
+# ---- one contiguous vector: no checks to make, no shapes to work out ----
 
 cdef object ndarray = numpy.ndarray
 
-# Beyond this many elements the ordinary way costs nothing that counts.
+# Up to this many elements not even the interpreter's lock is worth giving up.
 cdef enum:
     QUICK_LENGTH = 4096
 
 
 cdef bint is_quick(const Py_buffer *view) noexcept:
     """Whether this is a contiguous vector that the kernels take as it is."""
-    if view.ndim != 1 or view.strides[0] != view.itemsize or not 0 < view.shape[0] <= QUICK_LENGTH:
+    if view.ndim != 1 or view.strides[0] != view.itemsize or view.shape[0] == 0:
         return False
     return view.format[1] == 0 and (view.format[0] == c"f" or view.format[0] == c"d")
 
@@ -277,9 +277,13 @@ cdef bint can_see_memory(array, Py_buffer *view) except -1:
     return True
 
 
-def quick(int operation_id, p, q):
-    """The result for two small contiguous vectors of one type, as a float; None if that is not what they are."""
+def quick(int operation_id, p, q, thread_count):
+    """The result for two contiguous vectors of one type, as a float; None if that is not what they are.
+
+    `thread_count` is asked for a number only if there is enough work for it.
+    """
     cdef rows_t rows
+    cdef double result
     cdef Py_buffer a, b
     if type(p) is not ndarray or type(q) is not ndarray:
         return None
@@ -298,7 +302,10 @@ def quick(int operation_id, p, q):
             rows.length, rows.size = a.shape[0], a.itemsize
             rows.row_stride_a = rows.row_stride_b = 0
             rows.stride_a = rows.stride_b = rows.size
-            return whole_row(&rows, 0, NULL)
+            if rows.length <= QUICK_LENGTH:
+                return whole_row(&rows, 0, NULL)
+            walk(&rows, 1, NULL, <double[:1]> &result, thread_count())
+            return result
         finally:
             PyBuffer_Release(&b)
     finally:
