@@ -336,7 +336,11 @@ def wait_until_rows_are_written(folder, process):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
-def test_an_interrupt_ends_a_long_run_and_leaves_no_output(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "status", "told"),
+    [(signal.SIGINT, INTERRUPTED, "klfast: interrupted\n"), (signal.SIGTERM, 128 + signal.SIGTERM, "")],
+)
+def test_an_interrupt_ends_a_long_run_and_leaves_no_output(sent, status, told, tmp_path):
     sparse_zeros(tmp_path / "zeros.npy", 50_000, 50_000)
     folder = tmp_path / "outputs"
     folder.mkdir()
@@ -349,8 +353,8 @@ def test_an_interrupt_ends_a_long_run_and_leaves_no_output(tmp_path):
     with nothing_changes_in(folder), subprocess.Popen(command, **options) as process:
         try:
             wait_until_rows_are_written(folder, process)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             output, message = process.communicate(timeout=INTERRUPT_SECONDS)
         finally:
             process.kill()
-    assert (process.returncode, output, message) == (INTERRUPTED, "", "klfast: interrupted\n")
+    assert (process.returncode, output, message) == (status, "", told)

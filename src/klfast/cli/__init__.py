@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import signal
+import sys
 
 import klfast
 from klfast.cli._compare import compare_rows
@@ -30,6 +32,8 @@ All figures are in nats. Rows that hold NaN or +inf, or nothing but -inf, are co
 
 def main(arguments=None):
     """Run the command and return its exit status: 0, 2 after an error of the user's, 130 after Ctrl-C."""
+    # Told to end, leave no half-written file behind: as Ctrl-C, unwind, but with the status of the signal.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         options = build_parser().parse_args(arguments)
         options.run(options)

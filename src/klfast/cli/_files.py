@@ -123,7 +123,7 @@ def open_targets(path, shape):
     """Map a file of class ids, one for each row of logits of the given shape, and hold each against the vocabulary."""
     targets = MappedArray(path, INTEGER_TYPES)
     rows, vocabulary = int(np.prod(shape[:-1], dtype=object)), shape[-1]
-    if targets.shape not in (shape[:-1] or (1,), (rows,)):
+    if targets.shape not in (shape[:-1], (rows,)):
         raise CommandError(f"{path}: shape {targets.shape} is not one target for each of {rows} rows")
     outside = (targets.array < 0) | (targets.array >= vocabulary)
     if outside.any():
