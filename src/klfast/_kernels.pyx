@@ -134,6 +134,11 @@ cdef void begin(const rows_t *rows, Py_ssize_t row, const double *label_logits, 
         told.label_logit = label_logits[row]
 
 
+cdef Py_ssize_t chunk(Py_ssize_t count, int n_threads) noexcept nogil:
+    """How many rows or blocks a thread takes at a time: few enough that nobody waits long for one that was held up."""
+    return max(1, count // (16 * n_threads))
+
+
 cdef double whole_row(const rows_t *rows, Py_ssize_t row, const double *label_logits) noexcept nogil:
     """Walks one row, as often as the operation wants, on the calling thread."""
     cdef klfast_row told
@@ -163,7 +168,7 @@ cdef double shared_row(const rows_t *rows, Py_ssize_t row, const double *label_l
     cdef double result
     begin(rows, row, label_logits, &told)
     while True:
-        for i in prange(blocks, num_threads=n_threads, schedule="static"):
+        for i in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
             one_block(rows, row, i * block_length, &told, &states[i])
         total = states[0]
         for i in range(1, blocks):
@@ -191,7 +196,7 @@ cdef int walk(const rows_t *rows, Py_ssize_t count, const double *label_logits, 
             for row in range(count):
                 out[row] = whole_row(rows, row, label_logits)
     elif count >= 4 * n_threads or blocks == 1:
-        for row in prange(count, num_threads=n_threads, schedule="static", nogil=True):
+        for row in prange(count, num_threads=n_threads, schedule="dynamic", chunksize=chunk(count, n_threads), nogil=True):
             out[row] = whole_row(rows, row, label_logits)
     else:
         states = <klfast_state *> PyMem_Malloc(blocks * sizeof(klfast_state))
