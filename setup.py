@@ -13,8 +13,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 CORE = "src/klfast/core"
-# Contraction is off and FMA written out, so that all levels with FMA return the same bits.
-FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
+# Contraction is off and FMA written out, so that all levels with FMA return the same bits. Bits of numbers are subtracted as
+# integers, whatever they are: hence -fwrapv.
+FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-fvisibility=hidden"]
 X86_LEVELS = {
     "baseline": ["-march=x86-64-v2"],
     "x86_64_v3": ["-march=x86-64-v3"],

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 CORE = Path(__file__).parents[1] / "src" / "klfast" / "core"
-FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC"]
+FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-shared", "-fPIC"]
 UNIT = {"f32": 2.0**-24, "f64": 2.0**-53}
 TYPE = {"f32": np.float32, "f64": np.float64}
 COUNT = 3000
