@@ -122,6 +122,17 @@ def test_a_layout_does_not_change_a_bit(function, layout, length, dtype):
     assert_same(function, plain)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [7, 5000])
+@pytest.mark.parametrize("layout", ["read-only", "misaligned", "big-endian", "reversed", "every third column"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_single_vector_may_lie_in_any_way(function, layout, length, dtype):
+    """A contiguous vector has a shorter way; what is none must not take it, or come out the same."""
+    plain = [array[0] for array in inputs(function, (1, length), dtype)]
+    arrays = [LAYOUTS[layout](array[np.newaxis])[0] for array in plain]
+    np.testing.assert_array_equal(public(function)(*arrays), public(function)(*plain))
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_an_axis_in_the_middle_gives_the_bits_of_the_last(function):
     arrays = inputs(function, (3, 700, 5))

@@ -236,9 +236,10 @@ cdef int reduce_labels_any(const real[:, :] x, const long long[:] labels, double
         raise MemoryError()
     for row in range(x.shape[0]):
         label_logits[row] = x[row, labels[row]]
-    walk(&rows, x.shape[0], label_logits, out, n_threads)
-    PyMem_Free(label_logits)
-    return 0
+    try:
+        return walk(&rows, x.shape[0], label_logits, out, n_threads)
+    finally:
+        PyMem_Free(label_logits)
 
 
 def reduce(int operation_id, a, b, double[:] out, int n_threads):

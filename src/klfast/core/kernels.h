@@ -33,7 +33,7 @@ typedef struct {
     /* The whole row -> *result, and 0; or 1 if the row must be walked again with what `row` now says. */
     int (*finish)(const klfast_state *state, klfast_row *row, double *result);
     ptrdiff_t block_length;
-    int is_weights; /* whether the row needs a constant: see klfast_begin_row */
+    int needs_constant; /* whether the row is told one: see klfast_begin_row */
 } klfast_operation;
 
 typedef struct {

@@ -71,26 +71,26 @@ static double read_sum(const double *array, ptrdiff_t length) {
     return total;
 }
 
-#define BOTH(NAME, JOIN, FINISH, IS_WEIGHTS)                                                                           \
-    {                                                                                                                  \
-        {NAME##_f32, JOIN, FINISH, IS_WEIGHTS ? 8192 : 2048, IS_WEIGHTS},                                              \
-        {NAME##_f64, JOIN, FINISH, IS_WEIGHTS ? 4096 : 1024, IS_WEIGHTS},                                              \
-    }
+#define BOTH(NAME, JOIN, FINISH, BLOCK_F32, BLOCK_F64, NEEDS_CONSTANT) \
+    {{NAME##_f32, JOIN, FINISH, BLOCK_F32, NEEDS_CONSTANT}, {NAME##_f64, JOIN, FINISH, BLOCK_F64, NEEDS_CONSTANT}}
+#define WEIGHTS(NAME, JOIN, FINISH) BOTH(NAME, JOIN, FINISH, 8192, 4096, 1)
+#define RAW(NAME, JOIN, FINISH) BOTH(NAME, JOIN, FINISH, 8192, 4096, 0)
+#define LOGITS(NAME, JOIN, FINISH) BOTH(NAME, JOIN, FINISH, logits_block_f32, logits_block_f64, 0)
 
 const klfast_level KLFAST_LEVEL = {
     .operation =
         {
-            [KL_DIVERGENCE] = BOTH(kl_divergence, weights_join, divergence_finish, 1),
-            [CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, cross_entropy_finish, 1),
-            [ENTROPY] = BOTH(entropy, weights_join, cross_entropy_finish, 1),
-            [RAW_KL_DIVERGENCE] = BOTH(raw_kl_divergence, weights_join, raw_divergence_finish, 1),
-            [RAW_CROSS_ENTROPY] = BOTH(cross_entropy, weights_join, raw_finish, 1),
-            [RAW_ENTROPY] = BOTH(entropy, weights_join, raw_finish, 1),
-            [LOGITS_KL_DIVERGENCE] = BOTH(logits_kl, logits_kl_join, logits_kl_finish, 0),
-            [LOGITS_JS_DIVERGENCE] = BOTH(logits_js, logits_js_join, logits_js_finish, 0),
-            [LOGITS_ENTROPY] = BOTH(logits_entropy, softmax_join, logits_entropy_finish, 0),
-            [LOGITS_LOGSUMEXP] = BOTH(logsumexp, softmax_join, logsumexp_finish, 0),
-            [LOGITS_CROSS_ENTROPY] = BOTH(logsumexp, softmax_join, logits_cross_entropy_finish, 0),
+            [KL_DIVERGENCE] = WEIGHTS(kl_divergence, weights_join, divergence_finish),
+            [CROSS_ENTROPY] = WEIGHTS(cross_entropy, weights_join, cross_entropy_finish),
+            [ENTROPY] = WEIGHTS(entropy, weights_join, cross_entropy_finish),
+            [RAW_KL_DIVERGENCE] = RAW(raw_kl_divergence, weights_join, raw_divergence_finish),
+            [RAW_CROSS_ENTROPY] = RAW(cross_entropy, weights_join, raw_finish),
+            [RAW_ENTROPY] = RAW(entropy, weights_join, raw_finish),
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_kl_join, logits_kl_finish),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_js_join, logits_js_finish),
+            [LOGITS_ENTROPY] = LOGITS(logits_entropy, softmax_join, logits_entropy_finish),
+            [LOGITS_LOGSUMEXP] = LOGITS(logsumexp, softmax_join, logsumexp_finish),
+            [LOGITS_CROSS_ENTROPY] = LOGITS(logsumexp, softmax_join, logits_cross_entropy_finish),
         },
     .read_sum = read_sum,
 };

@@ -1,5 +1,7 @@
 /* The block functions as the table holds them. */
 
+enum { F(logits_block) = LOGITS_BLOCK };
+
 static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
                              const klfast_row *row) {
     if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);

@@ -67,8 +67,6 @@ static double expected_sum(const char *array, ptrdiff_t stride, ptrdiff_t length
     return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
 }
 
-static int is_raw(int operation_id) { return operation_id >= RAW_KL_DIVERGENCE && operation_id <= RAW_ENTROPY; }
-
 static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
 
 void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type, const char *a,
@@ -77,7 +75,7 @@ void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int op
     row->is_float = type == FLOAT32;
     row->scale_p = row->scale_q = row->constant = 1.0;
     row->walk = WALK_FAST;
-    if (!operation->is_weights || is_raw(operation_id)) return;
+    if (!operation->needs_constant) return;
     int is_long = length > operation->block_length;
     if (length < SHORT_ROW) {
         row->walk = WALK_SUMS;
