@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reductions import FUNCTIONS, TWO, run
 
 import klfast
 from klfast import logits
@@ -12,6 +13,21 @@ BAD = np.array([[0.2, 0.3, 0.5], [0.1, -0.25, 0.8]])
 READ_ONLY = np.zeros(2)
 READ_ONLY.flags.writeable = False
 SHARED = np.zeros((2, 3))
+MEMORY = np.zeros(8, bool)
+MASK, OUT_IN_MASK = MEMORY[:6].reshape(2, 3), MEMORY.view(np.float64)
+SINGLE = np.ones((2, 3), np.float32)
+BITS = np.full((2, 3), 0x3F80, np.uint16)  # ones of bfloat16
+
+
+class Elsewhere:
+    """An array on another device."""
+
+    def __dlpack__(self, **keywords):
+        raise BufferError("this memory is out of reach")
+
+    def __dlpack_device__(self):
+        return 2, 0
+
 
 MISTAKES = {
     "strings": (lambda: klfast.entropy(["a", "b"]), TypeError, "p: dtype <U1 is not one of"),
@@ -114,6 +130,69 @@ MISTAKES = {
         ValueError,
         r"x\[0, 0\]: nan is no logit",
     ),
+    # where
+    "where of integers": (
+        lambda: klfast.entropy(TABLE, where=np.ones((2, 3), int)),
+        TypeError,
+        "where: dtype int64 is not bool",
+    ),
+    "where a number": (
+        lambda: klfast.kl_divergence(ROW, ROW, where=1.0),
+        TypeError,
+        "where: dtype float64 is not bool",
+    ),
+    "where's shape": (
+        lambda: klfast.kl_divergence(TABLE, ROW, where=[True] * 4),
+        ValueError,
+        r"where: shape \(4,\) does not broadcast to \(2, 3\)",
+    ),
+    "where enlarges": (
+        lambda: klfast.js_divergence(ROW, ROW, where=np.ones((2, 3), bool)),
+        ValueError,
+        r"where: shape \(2, 3\) does not broadcast to \(3,\)",
+    ),
+    "where has an axis more": (
+        lambda: klfast.hellinger(TABLE, TABLE, where=np.ones((1, 2, 3), bool)),
+        ValueError,
+        r"where: shape \(1, 2, 3\) does not broadcast to \(2, 3\)",
+    ),
+    "where ragged": (
+        lambda: klfast.entropy(TABLE, where=[[True], [True, False]]),
+        ValueError,
+        "where: not an array: .*inhomogeneous",
+    ),
+    "out in where": (
+        lambda: klfast.entropy(TABLE[:1], where=MASK[:1], out=OUT_IN_MASK),
+        ValueError,
+        "out: overlaps where in memory",
+    ),
+    # dtype
+    "dtype unknown": (lambda: klfast.entropy(BITS, dtype="float8"), ValueError, "dtype: 'float8' is not 'bfloat16'"),
+    "dtype of numpy": (lambda: klfast.entropy(BITS, dtype="float32"), ValueError, "dtype: 'float32' is not 'bfloat16'"),
+    "dtype a number": (lambda: klfast.entropy(BITS, dtype=16), ValueError, "dtype: 16 is not 'bfloat16'"),
+    "bits in floats": (
+        lambda: klfast.entropy(SINGLE, dtype="bfloat16"),
+        ValueError,
+        "p: dtype float32 cannot be read as bfloat16; only uint16 can",
+    ),
+    "bits in one only": (
+        lambda: klfast.total_variation(BITS, SINGLE, dtype="bfloat16"),
+        ValueError,
+        "q: dtype float32 cannot be read as bfloat16; only uint16 can",
+    ),
+    "bits in signed integers": (
+        lambda: klfast.entropy(BITS.view(np.int16), dtype="bfloat16"),
+        ValueError,
+        "p: dtype int16 cannot be read as bfloat16",
+    ),
+    "bits in a list": (
+        lambda: klfast.entropy([16256, 16256], dtype="bfloat16"),
+        ValueError,
+        "p: dtype int64 cannot be read as bfloat16",
+    ),
+    # foreign arrays
+    "another device": (lambda: klfast.entropy(Elsewhere()), ValueError, "p: not an array: this memory is out of reach"),
+    "another device for q": (lambda: klfast.rel_entr(ROW, Elsewhere()), ValueError, "q: not an array: "),
 }
 
 
@@ -125,11 +204,23 @@ def test_every_mistake_is_named(mistake):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("mistake", [{"axis": 5}, {"base": -1}, {"n_threads": 0}, {"check": True}])
-def test_nothing_is_written_before_an_error(mistake):
+COMMON_MISTAKES = {
+    "axis": ({"axis": 5}, "axis: 5 is out of range for an array of 2 dimensions"),
+    "where": ({"where": [True] * 4}, r"where: shape \(4,\) does not broadcast to \(2, 3\)"),
+    "n_threads": ({"n_threads": 0}, "n_threads: 0 is less than 1"),
+    "dtype": ({"dtype": "bfloat16"}, "p: dtype float64 cannot be read as bfloat16; only uint16 can"),
+    "check": ({"check": True}, r"p\[1, 1\]: -0.25 is not a finite non-negative number"),
+    "keepdims": ({"keepdims": True}, r"out: shape \(2,\) is not the result's shape \(2, 1\)"),
+}
+
+
+@pytest.mark.parametrize("mistake", COMMON_MISTAKES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_names_the_mistake_and_writes_nothing(function, mistake):
+    keywords, message = COMMON_MISTAKES[mistake]
     out = np.full(2, 7.0)
-    with pytest.raises(ValueError):
-        klfast.entropy(BAD, out=out, **mistake)
+    with pytest.raises(ValueError, match=message):
+        run(function, BAD, TABLE, out=out, **keywords)
     assert np.all(out == 7.0)
 
 
@@ -140,5 +231,35 @@ def test_a_label_error_writes_nothing():
     assert np.all(out == 7.0)
 
 
-def test_without_check_a_bad_entry_only_spoils_its_row():
-    assert np.isnan(klfast.entropy(BAD)).tolist() == [False, True]
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_without_check_a_bad_entry_only_spoils_its_row(function):
+    assert np.isnan(run(function, BAD, TABLE)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_check_looks_only_at_what_counts(function):
+    bad = np.array([[-1.0, -2.0, 1.0], [np.nan, 3.0, 1.0]])
+    with pytest.raises(ValueError, match=r"p\[0, 1\]: -2.0 is not a finite non-negative number"):
+        run(function, bad, TABLE, where=[False, True, True], check=True)
+    with pytest.raises(ValueError, match=r"p\[1, 0\]: nan is not"):
+        run(function, np.ma.masked_less(bad, 0.0), TABLE, check=True)
+    assert np.isfinite(run(function, np.ma.masked_invalid(bad[1]), ROW, check=True))
+    if function in TWO:
+        with pytest.raises(ValueError, match=r"q\[0, 1\]: -2.0 is not a finite non-negative number"):
+            run(function, TABLE, bad, where=[False, True, True], check=True)
+
+
+def test_check_names_the_number_and_not_its_bits():
+    bits = np.array([0x3F80, 0xBF00], np.uint16)
+    with pytest.raises(ValueError, match=r"p\[1\]: -0.5 is not a finite non-negative number"):
+        klfast.entropy(bits, dtype="bfloat16", check=True)
+    with pytest.raises(ValueError, match=r"p\[1\]: -3 is not a finite non-negative number"):
+        klfast.entropy(np.array([1, -3], np.int8), check=True)
+
+
+def test_a_tensor_that_wants_its_gradient_is_refused():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    with pytest.raises((TypeError, ValueError), match="q: not an array: "):
+        klfast.kl_divergence(ROW, torch.ones(3, requires_grad=True))
+    with pytest.raises((TypeError, ValueError), match="p: not an array: "):
+        klfast.entr(torch.ones(3, requires_grad=True))

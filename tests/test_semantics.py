@@ -9,10 +9,12 @@ import pytest
 import klfast
 from klfast import _reference
 
-TWO = ("kl_divergence", "cross_entropy", "logits.kl_divergence", "logits.js_divergence")
+DIVERGENCES = ("js_divergence", "js_distance", "total_variation", "hellinger", "chi2_divergence", "jeffreys")
+TWO = ("kl_divergence", "cross_entropy", *DIVERGENCES, "logits.kl_divergence", "logits.js_divergence")
 ONE = ("entropy", "logits.entropy", "logits.logsumexp")
 FUNCTIONS = TWO + ONE
-PROBABILITY = ("kl_divergence", "cross_entropy", "entropy")
+PROBABILITY = ("kl_divergence", "cross_entropy", "entropy", *DIVERGENCES)
+WITHOUT_BASE = ("total_variation", "hellinger", "chi2_divergence", "logits.logsumexp")
 RANDOM = np.random.default_rng(7)
 
 
@@ -168,16 +170,49 @@ def test_an_array_like_is_read():
 def test_more_elements_than_32_bits_can_count():
     """By stride 0, so that it takes no memory."""
     x = np.broadcast_to(np.float32(0.0), 2**31 + 5)
-    assert klfast.logits.logsumexp(x) == pytest.approx(np.log(2**31 + 5), rel=1e-14)
+    assert klfast.logits.logsumexp(x) == pytest.approx(np.log(2**31 + 5), rel=1e-14, abs=0)
 
 
 # Keywords ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", [2, 10.0, 0.5, np.float32(3)])
-@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function != "logits.logsumexp"])
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function not in WITHOUT_BASE])
 def test_base(function, base):
     assert_same(function, inputs(function, (4, 30)), base=base)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function in PROBABILITY])
+def test_where(function, axis):
+    chosen = RANDOM.random((4, 1, 30)) < 0.7
+    assert_same(function, inputs(function, (4, 3, 30)), axis=axis, where=chosen)
+    if axis != (0, 1):
+        stack = inputs("entropy", (4, 3, 30))
+        if function.startswith("js"):
+            assert_same(function, stack, where=chosen, weights=[1, 2, 0, 3])
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])
+@pytest.mark.parametrize("alpha", [0, 0.2, 0.5, 0.9, 1, 1.5, 2, 7.5, np.inf])
+def test_every_order_of_renyi(alpha, axis):
+    p, q = inputs("kl_divergence", (4, 3, 30))
+    p[RANDOM.random(p.shape) < 0.2] = 0.0
+    for chosen in (None, RANDOM.random((3, 1)) < 0.7):
+        result = klfast.renyi_divergence(p, q, alpha, axis=axis, where=chosen, base=2)
+        expected = _reference.renyi_divergence(p, q, alpha, axis=axis, where=chosen, base=2)
+        np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.2, 0.9, 1.5, np.inf])
+def test_special_values_of_renyi(alpha):
+    rows = np.array([[0, 1], [1, 0], [1, 1], [0, 0], [np.nan, 1], [-1, 2], [np.inf, 1], [5e-324, 1], [1e308, 1e308]])
+    p, q = rows[:, np.newaxis], rows[np.newaxis]
+    result = klfast.renyi_divergence(p, q, alpha)
+    usual = np.s_[:7, :7]
+    np.testing.assert_allclose(result[usual], _reference.renyi_divergence(p, q, alpha)[usual], rtol=1e-12, atol=1e-14)
+    assert np.all((result >= 0) | np.isnan(result))
+    assert np.array_equal(np.isnan(result), np.isnan(_reference.kl_divergence(p, q)))
 
 
 @pytest.mark.parametrize("keepdims", [False, True])

@@ -5,35 +5,95 @@ The only module that raises on user input. Everything here happens before any wo
 
 import math
 import operator
+from typing import NamedTuple
 
 import numpy as np
 
 
-def as_array(name, value):
-    """The array behind `value`: real numbers of any layout."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: not an array: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: dtype {array.dtype} is not one of float16, float32, float64, integer, bool")
-    if array.dtype.itemsize > 8:
+class Input(NamedTuple):
+    """One argument, looked at: its numbers, and what is known about them."""
+
+    name: str
+    array: np.ndarray  # bfloat16 as the unsigned integers that hold its bits
+    is_bfloat16: bool = False
+    masked: np.ndarray | None = None  # True where a masked array hides an entry
+    dtype: np.dtype | None = None  # what the argument called itself
+
+    def numbers(self):
+        """The array as numpy knows it: bfloat16 as float, whose upper half it is."""
+        return (self.array.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else self.array
+
+
+def inputs(named, dtype=None):
+    """The arrays behind the arguments: real numbers of any layout, of one shape."""
+    if dtype is not None and dtype != "bfloat16":
+        raise ValueError(f"dtype: {dtype!r} is not 'bfloat16'")
+    return broadcast([as_input(name, value, dtype) for name, value in named.items()])
+
+
+def as_input(name, value, dtype=None):
+    array = _as_array(name, value)
+    masked = np.ma.getmask(array) if isinstance(array, np.ma.MaskedArray) else np.ma.nomask
+    array = np.asarray(array)
+    given = array.dtype
+    is_bfloat16 = given.name == "bfloat16"
+    if dtype is not None and not is_bfloat16 and (array.dtype.kind, array.dtype.itemsize) != ("u", 2):
+        raise ValueError(f"{name}: dtype {array.dtype} cannot be read as bfloat16; only uint16 can")
+    if is_bfloat16:
+        array = array.view(np.uint16)
+    elif array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: dtype {array.dtype} is not one of float16, float32, float64, bfloat16, integer, bool")
+    elif array.dtype.itemsize > 8:
         raise TypeError(
             f"{name}: dtype {array.dtype} has more digits than the results would keep; convert it to float64"
         )
-    return array
+    return Input(name, array, is_bfloat16 or dtype is not None, None if masked is np.ma.nomask else masked, given)
 
 
-def broadcast(names, arrays):
-    """The arrays as views of one shape; the same objects where they have it already."""
-    if all(array.shape == arrays[0].shape for array in arrays):
-        return arrays
+def _as_array(name, value):
+    """numpy's view of the value, a masked array as it is."""
     try:
-        shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asanyarray(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise ValueError(f"{name}: not an array: {error}") from error
+
+
+def broadcast(arguments):
+    """The inputs with views of one shape; the same objects where they have it already."""
+    shapes = [one.array.shape for one in arguments]
+    if all(shape == shapes[0] for shape in shapes):
+        return arguments
+    try:
+        shape = np.broadcast_shapes(*shapes)
     except ValueError as error:
-        shapes = " and ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True))
-        raise ValueError(f"shapes do not broadcast: {shapes}") from error
-    return [array if array.shape == shape else np.broadcast_to(array, shape) for array in arrays]
+        named = " and ".join(f"{one.name} {one.array.shape}" for one in arguments)
+        raise ValueError(f"shapes do not broadcast: {named}") from error
+    return [one if one.array.shape == shape else _stretched(one, shape) for one in arguments]
+
+
+def _stretched(one, shape):
+    masked = one.masked if one.masked is None else np.broadcast_to(one.masked, shape)
+    return one._replace(array=np.broadcast_to(one.array, shape), masked=masked)
+
+
+def included(where, arguments):
+    """The entries that count, as bools of the inputs' shape; None if all do."""
+    shape = arguments[0].array.shape
+    chosen = None
+    if where is not None:
+        where = np.asarray(_as_array("where", where))
+        if where.dtype != np.bool_:
+            raise TypeError(f"where: dtype {where.dtype} is not bool")
+        try:
+            chosen = np.broadcast_to(where, shape)
+        except ValueError as error:
+            raise ValueError(f"where: shape {where.shape} does not broadcast to {shape}") from error
+    for one in arguments:
+        if one.masked is not None:
+            chosen = ~one.masked if chosen is None else chosen & ~one.masked
+    return chosen
 
 
 def axes(axis, n_dimensions):
@@ -68,6 +128,56 @@ def log_base(base):
     return math.log(base)
 
 
+def order(name, value):
+    """The order of a divergence: a number from 0 to infinity."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: {value!r} is not a number")
+    if value < 0:
+        raise ValueError(f"{name}: {value} is less than 0")
+    if math.isnan(value):
+        raise ValueError(f"{name}: {value} is not a number from 0 to inf")
+    return float(value)
+
+
+def shares(name, value, count):
+    """How much each of `count` distributions counts: numbers that add up to 1."""
+    if value is None:
+        return np.full(count, 1 / count)
+    given = as_input(name, value)
+    if given.array.shape != (count,):
+        raise ValueError(f"{name}: shape {given.array.shape} is not ({count},), one for each distribution")
+    weights(given, None)
+    numbers = given.numbers().astype(np.float64)
+    if not numbers.any():
+        raise ValueError(f"{name}: all are 0")
+    return numbers / numbers.max() / (numbers / numbers.max()).sum()
+
+
+def stack(argument):
+    """The distributions of a stack, one for each place of its first axis."""
+    shape = argument.array.shape
+    if len(shape) < 2:
+        raise ValueError(f"{argument.name}: shape {shape} is no stack of distributions, which has at least 2 axes")
+    if shape[0] == 0:
+        raise ValueError(f"{argument.name}: shape {shape} stacks no distribution")
+
+
+def axes_in_stack(axis, n_dimensions):
+    """The axes to reduce, counted without the first, which is that of the stack."""
+    if axis is None:
+        return tuple(range(n_dimensions - 1))
+    chosen = axes(axis, n_dimensions)
+    for one in axis if isinstance(axis, tuple) else (axis,):
+        if one % n_dimensions == 0:
+            raise ValueError(f"axis: {one} is the axis of the stack")
+    return tuple(one - 1 for one in chosen)
+
+
+def normalized_alone(normalize):
+    if not normalize:
+        raise ValueError(f"normalize: {normalize} has no meaning for weighted or stacked distributions")
+
+
 def thread_count(name, value):
     number = _integer(name, value)
     if number < 1:
@@ -75,12 +185,12 @@ def thread_count(name, value):
     return min(number, 2**16)
 
 
-def output(out, shape, inputs):
-    """`out` itself, if a result of that shape can be written into it."""
+def output(out, shape, inputs, dtype=np.float64):
+    """`out` itself, if a result of that shape and type can be written into it. `inputs`: all arrays it must not touch."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: {type(out).__name__} is not a numpy array")
-    if out.dtype != np.float64:
-        raise ValueError(f"out: dtype {out.dtype} is not float64, the type of every result")
+    if out.dtype != dtype:
+        raise ValueError(f"out: dtype {out.dtype} is not {np.dtype(dtype)}, the type of the result")
     if out.shape != shape:
         raise ValueError(f"out: shape {out.shape} is not the result's shape {shape}")
     if not out.flags.writeable:
@@ -91,14 +201,20 @@ def output(out, shape, inputs):
     return out
 
 
-def weights(name, array):
-    """check=True: no entry of a distribution may be negative, NaN or infinite."""
-    _first_offence(name, array, ~((array >= 0) & (array < np.inf)), "is not a finite non-negative number")
+def weights(argument, chosen):
+    """check=True: no entry of a distribution may be negative, NaN or infinite, where it counts."""
+    _entries(argument, chosen, lambda values: (values >= 0) & (values < np.inf), "is not a finite non-negative number")
 
 
-def scores(name, array):
-    """check=True: no logit may be NaN or +inf."""
-    _first_offence(name, array, ~(array < np.inf), "is no logit: NaN and +inf are not allowed")
+def scores(argument, chosen):
+    """check=True: no logit may be NaN or +inf, where it counts."""
+    _entries(argument, chosen, lambda values: values < np.inf, "is no logit: NaN and +inf are not allowed")
+
+
+def _entries(argument, chosen, is_right, what):
+    values = argument.numbers()
+    offends = ~is_right(values)
+    _first_offence(argument.name, values, offends if chosen is None else offends & chosen, what)
 
 
 def labels(target, shape, n_classes):
@@ -110,7 +226,7 @@ def labels(target, shape, n_classes):
         raise ValueError(f"target: shape {array.shape} is not {shape}, the shape of x without its class axis")
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
     _first_offence("target", array, (array < 0) | (array >= n_classes), what, IndexError)
-    return array.astype(np.int64, copy=False)
+    return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def _first_offence(name, array, offends, what, kind=ValueError):

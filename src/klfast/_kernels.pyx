@@ -7,37 +7,54 @@ are. Blocks have a fixed length and are added up in their order either way, so t
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 
 import os
+import sys
 
 import numpy
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct klfast_state:
         pass
-    ctypedef struct klfast_row:
-        int walk
-        double label_logit
+    ctypedef struct klfast_group:
+        Py_ssize_t count
     ctypedef struct klfast_operation:
-        void (*block)(klfast_state *, const void *, const void *, Py_ssize_t, const klfast_row *) noexcept nogil
-        void (*join)(klfast_state *, const klfast_state *) noexcept nogil
-        int (*finish)(const klfast_state *, klfast_row *, double *) noexcept nogil
         Py_ssize_t block_length
     ctypedef struct klfast_level:
-        klfast_operation operation[11][2]
+        void (*elementwise[3][2])(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
         double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
     ctypedef struct klfast_target:
         const char *name
         const klfast_level *level
+    ctypedef struct klfast_array:
+        const char *data
+        Py_ssize_t outer_stride, row_stride, stride
+        int element
+    ctypedef struct klfast_rows:
+        klfast_array a, b, mask
+        const long long *labels
+        Py_ssize_t outer_count, row_count, length
+        double parameter
+        int operation_id, type
+        const klfast_level *level
+        const klfast_operation *operation
+        Py_ssize_t unit, units, scratch_bytes
     enum:
         KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
+        JS_DIVERGENCE, TOTAL_VARIATION_DISTANCE, HELLINGER_DISTANCE, JEFFREYS_DIVERGENCE, CHI2_DIVERGENCE
+        RAW_JS_DIVERGENCE, RAW_TOTAL_VARIATION_DISTANCE, RAW_HELLINGER_DISTANCE, RAW_JEFFREYS_DIVERGENCE
+        RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
         LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_CROSS_ENTROPY
-        FLOAT32, FLOAT64, KLFAST_LONGEST_BLOCK, KLFAST_TARGETS
+        FLOAT32, FLOAT64, KLFAST_TARGETS
+        ENTR, REL_ENTR, KL_DIV
+        HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)
-    void klfast_begin_row(klfast_row *, const klfast_operation *, int, int,
-                          const char *, Py_ssize_t, const char *, Py_ssize_t, Py_ssize_t)
-    void klfast_gather(char *, const char *, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    void klfast_plan(klfast_rows *)
+    void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
+    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
+    void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
+    int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
 
 cdef extern from "openmp_version.h" nogil:
     int KLFAST_HAS_OPENMP
@@ -50,10 +67,22 @@ OPERATIONS = {
     "raw_kl_divergence": RAW_KL_DIVERGENCE,
     "raw_cross_entropy": RAW_CROSS_ENTROPY,
     "raw_entropy": RAW_ENTROPY,
+    "js_divergence": JS_DIVERGENCE,
+    "total_variation": TOTAL_VARIATION_DISTANCE,
+    "hellinger": HELLINGER_DISTANCE,
+    "jeffreys": JEFFREYS_DIVERGENCE,
+    "chi2_divergence": CHI2_DIVERGENCE,
+    "raw_js_divergence": RAW_JS_DIVERGENCE,
+    "raw_total_variation": RAW_TOTAL_VARIATION_DISTANCE,
+    "raw_hellinger": RAW_HELLINGER_DISTANCE,
+    "raw_jeffreys": RAW_JEFFREYS_DIVERGENCE,
+    "raw_chi2_divergence": RAW_CHI2_DIVERGENCE,
+    "renyi_divergence": RENYI_DIVERGENCE,
     "logits_kl_divergence": LOGITS_KL_DIVERGENCE,
     "logits_js_divergence": LOGITS_JS_DIVERGENCE,
     "logits_entropy": LOGITS_ENTROPY,
     "logits_logsumexp": LOGITS_LOGSUMEXP,
+    "logits_cross_entropy": LOGITS_CROSS_ENTROPY,
 }
 
 
@@ -100,172 +129,179 @@ def openmp_runtime():
     return str(KLFAST_OPENMP_VERSION) if KLFAST_HAS_OPENMP else ""
 
 
-# ---- one block, one row ----
+# ---- types ----
 
-cdef struct rows_t:
-    const char *a
-    const char *b
-    Py_ssize_t row_stride_a, row_stride_b, stride_a, stride_b, length, size
-    int operation_id, type
-    const klfast_operation *operation
+# What kernels compute with.
+COMPUTE = {"float32": FLOAT32, "float64": FLOAT64}
 
-
-cdef void one_block(const rows_t *rows, Py_ssize_t row, Py_ssize_t start, const klfast_row *told,
-                    klfast_state *state) noexcept nogil:
-    """The state of the block at `start`; elements that do not lie side by side are gathered into a buffer first."""
-    cdef double buffer_a[KLFAST_LONGEST_BLOCK]
-    cdef double buffer_b[KLFAST_LONGEST_BLOCK]
-    cdef const char *a = rows.a + row * rows.row_stride_a + start * rows.stride_a
-    cdef const char *b = rows.b + row * rows.row_stride_b + start * rows.stride_b
-    cdef Py_ssize_t length = min(rows.length - start, rows.operation.block_length)
-    if rows.stride_a != rows.size:
-        klfast_gather(<char *> buffer_a, a, rows.stride_a, rows.size, length)
-        a = <const char *> buffer_a
-    if rows.stride_b != rows.size:
-        klfast_gather(<char *> buffer_b, b, rows.stride_b, rows.size, length)
-        b = <const char *> buffer_b
-    rows.operation.block(state, a, b, length, told)
+# The element types that are read, by their name in dtype.str; in the foreign byte order one more.
+cdef dict numbered(str order):
+    names = {HALF: "f2", SINGLE: "f4", DOUBLE: "f8", INT16: "i2", UINT16: "u2", INT32: "i4", UINT32: "u4", INT64: "i8",
+             UINT64: "u8"}
+    native, foreign = ("<", ">") if order == "little" else (">", "<")
+    numbers = {"|i1": 2 * INT8, "|u1": 2 * UINT8, "|b1": 2 * UINT8}
+    for number, name in names.items():
+        numbers[native + name] = 2 * number
+        numbers[foreign + name] = 2 * number + 1
+    return numbers
 
 
-cdef void begin(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_row *told) noexcept nogil:
-    klfast_begin_row(told, rows.operation, rows.operation_id, rows.type, rows.a + row * rows.row_stride_a, rows.stride_a,
-                     rows.b + row * rows.row_stride_b, rows.stride_b, rows.length)
-    if label_logits != NULL:
-        told.label_logit = label_logits[row]
+ELEMENTS = numbered(sys.byteorder)
+# The same for bfloat16, by the name of the unsigned integers that hold its bits.
+BFLOAT16_ELEMENTS = {name: number - 2 * UINT16 + 2 * BRAIN for name, number in ELEMENTS.items() if name[1:] == "u2"}
 
 
-cdef Py_ssize_t chunk(Py_ssize_t count, int n_threads) noexcept nogil:
-    """How many rows or blocks a thread takes at a time: few enough that nobody waits long for one that was held up."""
-    return max(1, count // (16 * n_threads))
-
-
-cdef double whole_row(const rows_t *rows, Py_ssize_t row, const double *label_logits) noexcept nogil:
-    """Walks one row, as often as the operation wants, on the calling thread."""
-    cdef klfast_row told
-    cdef klfast_state total, state
-    cdef Py_ssize_t start
-    cdef double result
-    begin(rows, row, label_logits, &told)
-    while True:
-        one_block(rows, row, 0, &told, &total)
-        start = rows.operation.block_length
-        while start < rows.length:
-            one_block(rows, row, start, &told, &state)
-            rows.operation.join(&total, &state)
-            start += rows.operation.block_length
-        if not rows.operation.finish(&total, &told, &result):
-            return result
-
-
-cdef double shared_row(const rows_t *rows, Py_ssize_t row, const double *label_logits, klfast_state *states,
-                       int n_threads) noexcept nogil:
-    """The same, with the blocks shared out and then added up in their order."""
-    cdef klfast_row told
-    cdef klfast_state total
-    cdef Py_ssize_t block_length = rows.operation.block_length
-    cdef Py_ssize_t blocks = (rows.length + block_length - 1) // block_length
-    cdef Py_ssize_t i
-    cdef double result
-    begin(rows, row, label_logits, &told)
-    while True:
-        for i in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
-            one_block(rows, row, i * block_length, &told, &states[i])
-        total = states[0]
-        for i in range(1, blocks):
-            rows.operation.join(&total, &states[i])
-        if not rows.operation.finish(&total, &told, &result):
-            return result
-
-
-# ---- many rows ----
-
-cdef fused real:
-    float
-    double
+# ---- the rows of a call, shared out over threads ----
 
 # Below this many elements a call is not worth waking threads for.
 cdef enum:
     SMALL_WORK = 32768
 
 
-cdef int walk(const rows_t *rows, Py_ssize_t count, const double *label_logits, double[:] out, int n_threads) except -1:
-    cdef Py_ssize_t row, blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
-    cdef klfast_state *states
-    if n_threads <= 1 or count * rows.length < SMALL_WORK:
-        with nogil:
-            for row in range(count):
-                out[row] = whole_row(rows, row, label_logits)
-    elif count >= 4 * n_threads or blocks == 1:
-        for row in prange(count, num_threads=n_threads, schedule="dynamic", chunksize=chunk(count, n_threads), nogil=True):
-            out[row] = whole_row(rows, row, label_logits)
-    else:
-        states = <klfast_state *> PyMem_Malloc(blocks * sizeof(klfast_state))
-        if states == NULL:
-            raise MemoryError()
-        with nogil:
-            for row in range(count):
-                out[row] = shared_row(rows, row, label_logits, states, n_threads)
+cdef Py_ssize_t chunk(Py_ssize_t count, int n_threads) noexcept nogil:
+    """How many units or blocks a thread takes at a time: few enough that nobody waits long for one that was held up."""
+    return max(1, count // (16 * n_threads))
+
+
+cdef int walk_serial(const klfast_rows *rows, Py_ssize_t units, double *results, char *scratch) except -1 nogil:
+    cdef Py_ssize_t unit
+    for unit in range(units):
+        klfast_walk_unit(rows, unit, results, scratch)
+    return 0
+
+
+cdef int share_units(const klfast_rows *rows, Py_ssize_t units, double *results, char *scratch,
+                     int n_threads) except -1 nogil:
+    """Many rows: each thread walks some of them."""
+    cdef Py_ssize_t unit
+    for unit in prange(units, num_threads=n_threads, schedule="dynamic", chunksize=chunk(units, n_threads)):
+        klfast_walk_unit(rows, unit, results, scratch + threadid() * rows.scratch_bytes)
+    return 0
+
+
+cdef int share_blocks(const klfast_rows *rows, Py_ssize_t units, Py_ssize_t blocks, double *results, char *scratch,
+                      klfast_state *states, int n_threads) except -1 nogil:
+    """Few long rows: each thread walks some of the blocks, which are then added up in their order."""
+    cdef klfast_group group
+    cdef Py_ssize_t unit, block
+    for unit in range(units):
+        klfast_begin_group(&group, rows, unit)
+        while True:
+            for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
+                klfast_walk_block(&group, rows, block, states + block * group.count,
+                                  scratch + threadid() * rows.scratch_bytes)
+            if not klfast_end_group(&group, rows, states, blocks, results):
+                break
+    return 0
+
+
+cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
+    """Writes one number per row into results. `rows` names arrays, lengths and the operation."""
+    rows.level = chosen
+    klfast_plan(rows)
+    cdef Py_ssize_t units = rows.units
+    cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
+    cdef bint serial = n_threads <= 1 or rows.outer_count * rows.row_count * rows.length < SMALL_WORK
+    cdef bint by_unit = blocks == 1 or units >= 4 * n_threads
+    cdef char *scratch = NULL
+    cdef klfast_state *states = NULL
+    try:
+        if rows.scratch_bytes > 0:
+            scratch = <char *> PyMem_Malloc(rows.scratch_bytes * (1 if serial else n_threads))
+            if scratch == NULL:
+                raise MemoryError()
+        if serial:
+            with nogil:
+                walk_serial(rows, units, results, scratch)
+        elif by_unit:
+            with nogil:
+                share_units(rows, units, results, scratch, n_threads)
+        else:
+            states = <klfast_state *> PyMem_Malloc(blocks * rows.unit * sizeof(klfast_state))
+            if states == NULL:
+                raise MemoryError()
+            with nogil:
+                share_blocks(rows, units, blocks, results, scratch, states, n_threads)
+    finally:
+        PyMem_Free(scratch)
         PyMem_Free(states)
     return 0
 
 
-cdef rows_t describe(int operation_id, const real[:, :] a, const real[:, :] b) noexcept:
-    cdef rows_t rows
-    rows.type = FLOAT32 if real is float else FLOAT64
-    rows.operation_id = operation_id
-    rows.operation = &chosen.operation[operation_id][rows.type]
-    rows.a, rows.b = <const char *> &a[0, 0], <const char *> &b[0, 0]
-    rows.row_stride_a, rows.row_stride_b = a.strides[0], b.strides[0]
-    rows.stride_a, rows.stride_b = a.strides[1], b.strides[1]
-    rows.length, rows.size = a.shape[1], sizeof(real)
-    if rows.length == 1:
-        rows.stride_a = rows.stride_b = rows.size
-    return rows
+cdef class Memory:
+    """Where the rows of an array lie; its memory stays there as long as this object does."""
+    cdef Py_buffer view
+    cdef klfast_array array
+
+    def __cinit__(self, rows, int element):
+        PyObject_GetBuffer(rows, &self.view, PyBUF_FORMAT | PyBUF_STRIDES)
+        self.array.data = <const char *> self.view.buf
+        self.array.outer_stride, self.array.row_stride = self.view.strides[0], self.view.strides[1]
+        self.array.stride = self.view.strides[2]
+        self.array.element = element
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
 
 
-cdef int reduce_any(int operation_id, const real[:, :] a, const real[:, :] b, double[:] out, int n_threads) except -1:
-    cdef rows_t rows = describe(operation_id, a, b)
-    return walk(&rows, a.shape[0], NULL, out, n_threads)
+def reduce(int operation_id, int compute, arrays, elements, mask, const long long[::1] labels, double[::1] out,
+           int n_threads, double parameter):
+    """Writes one number per row of the arrays into out.
+
+    One or two arrays of shape (rows, rows, length), of any strides, and the numbers of their element types (ELEMENTS);
+    `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape.
+    """
+    cdef klfast_rows rows
+    cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1]), included
+    rows.a, rows.b = a.array, b.array
+    rows.outer_count, rows.row_count, rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
+    rows.mask.data = NULL
+    if mask is not None:
+        included = Memory(mask, 2 * UINT8)
+        rows.mask = included.array
+    rows.labels = NULL if labels is None else &labels[0]
+    rows.operation_id, rows.type, rows.parameter = operation_id, compute, parameter
+    walk(&rows, &out[0], n_threads)
 
 
-cdef int reduce_labels_any(const real[:, :] x, const long long[:] labels, double[:] out, int n_threads) except -1:
-    cdef rows_t rows = describe(LOGITS_CROSS_ENTROPY, x, x)
-    cdef Py_ssize_t row
-    cdef double *label_logits = <double *> PyMem_Malloc(x.shape[0] * sizeof(double))
-    if label_logits == NULL:
-        raise MemoryError()
-    for row in range(x.shape[0]):
-        label_logits[row] = x[row, labels[row]]
-    try:
-        return walk(&rows, x.shape[0], label_logits, out, n_threads)
-    finally:
-        PyMem_Free(label_logits)
+# ---- functions of elements ----
+
+ELEMENTWISE = {"entr": ENTR, "rel_entr": REL_ENTR, "kl_div": KL_DIV}
+
+# What a thread takes at a time, in elements: small enough for the nearest cache.
+cdef enum:
+    ELEMENTS_AT_ONCE = 4096
+
+cdef fused real:
+    float
+    double
 
 
-def reduce(int operation_id, a, b, double[:] out, int n_threads):
-    """Writes one number per row of a and b into out. Both are (rows, length), of the same type, with any strides."""
-    if a.itemsize == sizeof(float):
-        reduce_any[float](operation_id, a, b, out, n_threads)
-    else:
-        reduce_any[double](operation_id, a, b, out, n_threads)
+cdef int each(int operation_id, const real *p, const real *q, const char *mask, real *out, Py_ssize_t length,
+              int n_threads) except -1 nogil:
+    cdef Py_ssize_t blocks = (length + ELEMENTS_AT_ONCE - 1) // ELEMENTS_AT_ONCE, block, start
+    cdef int compute = FLOAT32 if real is float else FLOAT64
+    if n_threads <= 1 or length < SMALL_WORK:
+        chosen.elementwise[operation_id][compute](out, p, q, mask, length)
+        return 0
+    for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
+        start = block * ELEMENTS_AT_ONCE
+        chosen.elementwise[operation_id][compute](out + start, p + start, q + start, NULL if mask == NULL else mask + start,
+                                                  min(length - start, <Py_ssize_t> ELEMENTS_AT_ONCE))
+    return 0
 
 
-def reduce_labels(x, const long long[:] labels, double[:] out, int n_threads):
-    """Writes the cross-entropy of one class id per row of logits into out."""
-    if x.itemsize == sizeof(float):
-        reduce_labels_any[float](x, labels, out, n_threads)
-    else:
-        reduce_labels_any[double](x, labels, out, n_threads)
+def elementwise(int operation_id, const real[::1] p, const real[::1] q, const unsigned char[::1] mask, real[::1] out,
+                int n_threads):
+    """Writes one result per element into out, where mask (None: everywhere) is not 0."""
+    cdef const char *chosen_elements = NULL if mask is None else <const char *> &mask[0]
+    with nogil:
+        each(operation_id, &p[0], &q[0], chosen_elements, &out[0], p.shape[0], n_threads)
 
 
 # ---- one contiguous vector: no checks to make, no shapes to work out ----
 
 cdef object ndarray = numpy.ndarray
-
-# Up to this many elements not even the interpreter's lock is worth giving up.
-cdef enum:
-    QUICK_LENGTH = 4096
-
 
 cdef bint is_quick(const Py_buffer *view) noexcept:
     """Whether this is a contiguous vector that the kernels take as it is."""
@@ -283,13 +319,13 @@ cdef bint can_see_memory(array, Py_buffer *view) except -1:
     return True
 
 
-def quick(int operation_id, p, q, thread_count):
+def quick(int operation_id, p, q, double parameter, thread_count):
     """The result for two contiguous vectors of one type, as a float; None if that is not what they are.
 
     `thread_count` is asked for a number only if there is enough work for it.
     """
-    cdef rows_t rows
-    cdef double result
+    cdef klfast_rows rows
+    cdef double result = 0
     cdef Py_buffer a, b
     if type(p) is not ndarray or type(q) is not ndarray:
         return None
@@ -302,15 +338,14 @@ def quick(int operation_id, p, q, thread_count):
             if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
                 return None
             rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
-            rows.operation_id = operation_id
-            rows.operation = &chosen.operation[operation_id][rows.type]
-            rows.a, rows.b = <const char *> a.buf, <const char *> b.buf
-            rows.length, rows.size = a.shape[0], a.itemsize
-            rows.row_stride_a = rows.row_stride_b = 0
-            rows.stride_a = rows.stride_b = rows.size
-            if rows.length <= QUICK_LENGTH:
-                return whole_row(&rows, 0, NULL)
-            walk(&rows, 1, NULL, <double[:1]> &result, thread_count())
+            rows.a.element = rows.b.element = 2 * (SINGLE if rows.type == FLOAT32 else DOUBLE)
+            rows.a.data, rows.b.data = <const char *> a.buf, <const char *> b.buf
+            rows.a.outer_stride = rows.b.outer_stride = rows.a.row_stride = rows.b.row_stride = 0
+            rows.a.stride = rows.b.stride = a.itemsize
+            rows.mask.data, rows.labels = NULL, NULL
+            rows.outer_count = rows.row_count = 1
+            rows.length, rows.operation_id, rows.parameter = a.shape[0], operation_id, parameter
+            walk(&rows, &result, thread_count() if rows.length >= SMALL_WORK else 1)
             return result
         finally:
             PyBuffer_Release(&b)

@@ -1,33 +1,28 @@
-"""Arrays and axes -> rows. Decides what the kernels read in place, and the one thing that is copied.
+"""Arrays and axes -> rows of rows. Decides what the kernels read, and the one thing that is copied.
 
-The kernels read float32 and float64 with any strides: a row whose elements lie apart is gathered block by block inside
-them. So transposed, reversed, strided and broadcast arrays are never copied.
+The kernels read every type, byte order and stride: what they cannot take in place they gather block by block. So nothing
+is converted here, and transposed, reversed, strided and broadcast arrays are never copied.
 
-What is converted, as a whole: other types (float16 to float32; integers and bool to float64), a foreign byte order,
-misaligned data, and one of two arrays of different types (to float64). What is copied, a slab at a time where there is an
-outer axis: several reduced axes that no single stride describes.
+What is copied, a slab at a time where there is an outer axis: several reduced axes that no single stride describes.
 """
 
 import math
 
 import numpy as np
 
-
-def readable(arrays):
-    """The arrays in the one type that the kernels will read; the same objects where nothing has to be converted."""
-    narrow = all(array.dtype.kind == "f" and array.dtype.itemsize <= 4 for array in arrays)
-    dtype = np.dtype(np.float32 if narrow else np.float64)
-    return [_converted(array, dtype) for array in arrays]
+from klfast import _kernels
 
 
-def _converted(array, dtype):
-    if array.dtype == dtype and array.dtype.isnative and array.flags.aligned:
-        return array
-    # Only what is there is converted: an axis of stride 0 keeps its one element.
-    index = tuple(
-        slice(0, 1) if stride == 0 and size > 1 else slice(None) for stride, size in zip(array.strides, array.shape)
-    )
-    return np.broadcast_to(array[index].astype(dtype), array.shape)
+def readable(inputs):
+    """The arrays, the numbers of their element types, and the type to compute with: float for halves and floats."""
+    arrays, elements = [], []
+    narrow = True
+    for one in inputs:
+        dtype = one.array.dtype
+        elements.append((_kernels.BFLOAT16_ELEMENTS if one.is_bfloat16 else _kernels.ELEMENTS)[dtype.str])
+        arrays.append(one.array)
+        narrow = narrow and (one.is_bfloat16 or (dtype.kind == "f" and dtype.itemsize <= 4))
+    return arrays, elements, _kernels.COMPUTE["float32" if narrow else "float64"]
 
 
 def result_shape(shape, axes, keepdims):
@@ -36,37 +31,39 @@ def result_shape(shape, axes, keepdims):
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
-def tasks(arrays, axes, results):
-    """Yield (views of the arrays as (rows, length), view of the results as (rows,)) until all rows are named.
+def tasks(arrays, mask, axes, results):
+    """Yield (views of the arrays as (outer, rows, length), the same of the mask, view of the results) for all rows.
 
-    `results` is C-contiguous and holds one number a row, in the order of the axes that stay.
+    `results` is C-contiguous and holds one number a row, in the order of the axes that stay. There is one task unless the
+    axes that stay need more than two strides.
     """
-    if axes == (arrays[0].ndim - 1,) and all(array.flags.c_contiguous for array in arrays):
+    everything = arrays if mask is None else [*arrays, mask]
+    shape = arrays[0].shape
+    if axes == (len(shape) - 1,) and all(array.flags.c_contiguous for array in everything):
         # by far the most common, and small calls feel every step below
-        yield [array.reshape(-1, array.shape[-1]) for array in arrays], results.reshape(-1)
+        views = [array.reshape(1, -1, shape[-1]) for array in everything]
+        yield views[: len(arrays)], None if mask is None else views[-1], results.reshape(-1)
         return
-    kept = [axis for axis in range(arrays[0].ndim) if axis not in axes]
-    rows_shape = tuple(arrays[0].shape[axis] for axis in kept)
-    length = math.prod(arrays[0].shape[axis] for axis in axes)
-    moved = [array.transpose(*kept, *axes) for array in arrays]
-    count = len(kept)
-    while count > 0 and not all(_mergeable(array.shape, array.strides, 0, count) for array in moved):
-        # The outermost axis is walked here; what is left of the axes inside it may be one stride.
-        inner = _longest_tail(moved, count)
-        outer = rows_shape[: count - inner]
-        flat = results.reshape(outer + (-1,))
-        for index in np.ndindex(outer):
-            yield [_rows(array[index], inner, length) for array in moved], flat[index]
-        return
-    yield [_rows(array, count, length) for array in moved], results.reshape(-1)
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    moved = [array.transpose(*kept, *axes) for array in everything]
+    length = math.prod(shape[axis] for axis in axes)
+    # From the right: as many axes as one stride describes are the rows, as many of the rest the outer rows. The axes that
+    # are then left are walked here.
+    rows_begin = _longest_tail(moved, len(kept))
+    outer_begin = _longest_tail(moved, rows_begin)
+    looped = moved[0].shape[:outer_begin]
+    flat = results.reshape((*looped, -1))
+    for index in np.ndindex(looped):
+        views = [_rows(array[index], rows_begin - outer_begin, len(kept) - outer_begin, length) for array in moved]
+        yield views[: len(arrays)], None if mask is None else views[-1], flat[index]
 
 
-def _longest_tail(arrays, count):
-    """How many of the first `count` axes, counted from the last of them, are one stride in every array."""
-    inner = 1
-    while all(_mergeable(array.shape, array.strides, count - inner - 1, count) for array in arrays):
-        inner += 1
-    return inner
+def _longest_tail(arrays, end):
+    """Where the longest run of axes before `end` begins that is one stride in every array."""
+    begin = end
+    while begin > 0 and all(_mergeable(array.shape, array.strides, begin - 1, end) for array in arrays):
+        begin -= 1
+    return begin
 
 
 def _mergeable(shape, strides, begin, end):
@@ -80,13 +77,72 @@ def _one_stride(shape, strides):
     return used[-1] if used else 0
 
 
-def _rows(array, kept, length):
-    """A view of shape (rows, length): the first `kept` axes are the rows. The rest is copied if no stride describes it."""
-    rows = math.prod(array.shape[:kept])
-    if array.flags.c_contiguous:
-        return array.reshape(rows, length)
-    if not _mergeable(array.shape, array.strides, kept, array.ndim):
-        return np.ascontiguousarray(array).reshape(rows, length)
-    stride = _one_stride(array.shape[kept:], array.strides[kept:])
-    row_stride = _one_stride(array.shape[:kept], array.strides[:kept])
-    return np.lib.stride_tricks.as_strided(array, (rows, length), (row_stride, stride), writeable=False)
+def _rows(array, rows_begin, rows_end, length):
+    """A view of shape (outer, rows, length). The reduced axes are copied if no stride describes them."""
+    shape, strides = array.shape, array.strides
+    if not _mergeable(shape, strides, rows_end, array.ndim):
+        array = np.ascontiguousarray(array)
+        strides = array.strides
+    parts = (0, rows_begin), (rows_begin, rows_end), (rows_end, array.ndim)
+    return np.lib.stride_tricks.as_strided(
+        array,
+        (*(math.prod(shape[begin:end]) for begin, end in parts[:2]), length),
+        tuple(_one_stride(shape[begin:end], strides[begin:end]) for begin, end in parts),
+        writeable=False,
+    )
+
+
+# Functions of elements ----------------------------------------------------------------------------------------------
+
+
+def common_type(inputs):
+    """(the type of the results, the type to compute with): halves and floats are computed as float."""
+    brains = [one for one in inputs if one.is_bfloat16]
+    if len(brains) == len(inputs):
+        return brains[0].dtype, np.dtype(np.float32)
+    floats = [one.array.dtype if one.array.dtype.kind == "f" else np.dtype(np.float64) for one in inputs]
+    result = np.result_type(*(np.dtype(np.float32) if one.is_bfloat16 else own for one, own in zip(inputs, floats)))
+    return result.newbyteorder("="), np.result_type(result, np.float32)
+
+
+def chunks(inputs, mask, result, compute, size):
+    """Yield contiguous pieces (p, q, mask, out) of all arrays, in the type to compute with, and write `out` back.
+
+    numpy's iterator finds the order that suits all of them. What does not lie as the kernels want it goes through its
+    buffers, `size` elements at a time; bfloat16, which it does not know, through two more.
+    """
+    brain_result = result.dtype.name == "bfloat16" or result.dtype == np.uint16
+    operands = [one.array for one in inputs] + ([] if mask is None else [mask])
+    types = [np.dtype(np.uint16) if one.is_bfloat16 else compute for one in inputs]
+    types += [] if mask is None else [np.dtype(np.bool_)]
+    flags = [["readonly", "contig", "aligned", "nbo"]] * len(operands)
+    flags += [["writeonly" if mask is None else "readwrite", "contig", "aligned", "nbo"]]
+    iterator = np.nditer(
+        [*operands, result.view(np.uint16) if brain_result else result],
+        flags=["external_loop", "buffered", "grow_inner", "delay_bufalloc"],
+        op_flags=flags,
+        op_dtypes=[*types, np.dtype(np.uint16) if brain_result else compute],
+        casting="unsafe",
+        buffersize=size,
+    )
+    with iterator:
+        iterator.reset()
+        for pieces in iterator:
+            numbers = [one._replace(array=piece).numbers() for one, piece in zip(inputs, pieces)]
+            chosen = None if mask is None else pieces[len(inputs)].view(np.uint8)
+            target = _widened(pieces[-1]) if brain_result else pieces[-1]
+            yield numbers[0], numbers[-1], chosen, target
+            if brain_result:
+                pieces[-1][...] = _rounded(target)
+
+
+def _widened(bits):
+    """bfloat16 -> float: the bits are the upper half."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _rounded(values):
+    """float -> bfloat16, to the nearest, ties to even; NaN stays NaN."""
+    bits = values.view(np.uint32)
+    nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, nearest).astype(np.uint16)

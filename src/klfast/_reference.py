@@ -5,7 +5,7 @@ value does can be read here. Nothing is blocked, threaded or rearranged for spee
 with the kernels to about twelve digits where nothing cancels; the exact values of the accuracy tests come from elsewhere.
 
 The keywords `out`, `n_threads` and `check` change where a result goes, how it is computed and when an error is raised,
-but not its value, so they have no twin here.
+but not its value, and `dtype` says how bits are to be read; so they have no twin here.
 
 In all of them:
 
@@ -13,6 +13,7 @@ In all of them:
 - `axis` is the axis, or the tuple of axes, along which one distribution lies; None means all of them;
 - an event of probability 0 adds nothing: 0*log 0 = 0, and 0*log(0/0) = 0;
 - p > 0 where q = 0 gives +inf;
+- entries that `where` leaves out are as if they were not there;
 - NaN wins over everything else in its row;
 - `base` divides the result, which is in nats, by log(base).
 """
@@ -22,30 +23,101 @@ import numpy as np
 # Probabilities or counts ---------------------------------------------------------------------------------------------
 
 
-def kl_divergence(p, q, *, axis=-1, keepdims=False, base=None, normalize=True):
+def kl_divergence(p, q, *, axis=-1, keepdims=False, where=None, base=None, normalize=True):
     """D(p || q) = sum p*log(p/q), of the normalised rows or (normalize=False) of the numbers as they are."""
-    p, q = _weights(axis, normalize, p, q)
+    p, q = _weights(axis, where, normalize, p, q)
     terms = _times_log(p, p) - _times_log(p, q)
     # inf - inf cannot arise: the first part of a term is finite. A raw sum may be negative, a divergence may not.
     total = _sum(terms, axis, keepdims, normalize)
     return _in_base(np.maximum(total, 0.0) if normalize else total, base)
 
 
-def cross_entropy(p, q, *, axis=-1, keepdims=False, base=None, normalize=True):
+def cross_entropy(p, q, *, axis=-1, keepdims=False, where=None, base=None, normalize=True):
     """-sum p*log q, of the normalised rows or (normalize=False) of the numbers as they are."""
-    p, q = _weights(axis, normalize, p, q)
+    p, q = _weights(axis, where, normalize, p, q)
     return _in_base(_sum(-_times_log(p, q), axis, keepdims, normalize), base)
 
 
-def entropy(p, *, axis=-1, keepdims=False, base=None, normalize=True):
+def entropy(p, *, axis=-1, keepdims=False, where=None, base=None, normalize=True):
     """-sum p*log p, of the normalised rows or (normalize=False) of the numbers as they are."""
-    return cross_entropy(p, p, axis=axis, keepdims=keepdims, base=base, normalize=normalize)
+    return cross_entropy(p, p, axis=axis, keepdims=keepdims, where=where, base=base, normalize=normalize)
 
 
-def _weights(axis, normalize, *arrays):
+def js_divergence(p, q=None, *, axis=-1, keepdims=False, where=None, base=None, normalize=True, weights=None):
+    """sum w_i*D(p_i || m) with m = sum w_i*p_i; p_i are p and q, or the members of the stack p. Half each by default."""
+    if q is None:
+        where = None if where is None else np.broadcast_to(where, np.shape(p))
+        axis = _within_stack(axis, np.ndim(p))
+        members = [_weights(axis, None if where is None else where[i], True, p[i])[0] for i in range(len(p))]
+    else:
+        members = _weights(axis, where, normalize, p, q)
+    shares = np.ones(len(members)) if weights is None else np.asarray(weights, dtype=np.float64)
+    shares = shares / np.sum(shares)
+    middle = sum(share * member for share, member in zip(shares, members) if share > 0.0)
+    terms = [_times_log(member, member) - _times_log(member, middle) for member in members]
+    total = sum(share * term for share, term in zip(shares, terms) if share > 0.0)
+    return _in_base(np.maximum(_sum(total, axis, keepdims, normalize), 0.0), base)
+
+
+def js_distance(p, q=None, *, axis=-1, keepdims=False, where=None, base=None, normalize=True, weights=None):
+    """The square root of `js_divergence`, taken in that base."""
+    keywords = {"keepdims": keepdims, "where": where, "base": base, "normalize": normalize, "weights": weights}
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(js_divergence(p, q, axis=axis, **keywords))
+
+
+def total_variation(p, q, *, axis=-1, keepdims=False, where=None, normalize=True):
+    """sum |p - q|/2."""
+    p, q = _weights(axis, where, normalize, p, q)
+    return _sum(np.abs(p - q), axis, keepdims, normalize) / 2.0
+
+
+def hellinger(p, q, *, axis=-1, keepdims=False, where=None, normalize=True):
+    """sqrt(sum (sqrt p - sqrt q)^2/2)."""
+    p, q = _weights(axis, where, normalize, p, q)
+    return np.sqrt(_sum((np.sqrt(p) - np.sqrt(q)) ** 2, axis, keepdims, normalize) / 2.0)
+
+
+def chi2_divergence(p, q, *, axis=-1, keepdims=False, where=None, normalize=True):
+    """sum (p - q)^2/q; an event impossible in both adds nothing."""
+    p, q = _weights(axis, where, normalize, p, q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((p == 0.0) & (q == 0.0), 0.0, (p - q) ** 2 / q)
+    return _sum(terms, axis, keepdims, normalize)
+
+
+def jeffreys(p, q, *, axis=-1, keepdims=False, where=None, base=None, normalize=True):
+    """sum (p - q)*log(p/q); an event impossible in both adds nothing, one impossible in one of them makes it inf."""
+    p, q = _weights(axis, where, normalize, p, q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((p == 0.0) & (q == 0.0), 0.0, (p - q) * (np.log(p) - np.log(q)))
+    return _in_base(_sum(terms, axis, keepdims, normalize), base)
+
+
+def renyi_divergence(p, q, alpha, *, axis=-1, keepdims=False, where=None, base=None):
+    """log(sum p^alpha*q^(1-alpha))/(alpha - 1), with its limits at 0, 1 and infinity."""
+    if alpha == 1.0:
+        return kl_divergence(p, q, axis=axis, keepdims=keepdims, where=where, base=base)
+    p, q = _weights(axis, where, True, p, q)
+    possible = p > 0.0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if alpha == np.inf:
+            ratios = np.where(possible | np.isnan(p + q), p / q, 0.0)
+            result = np.log(np.max(ratios, axis=axis, keepdims=keepdims, initial=0.0))
+            result = np.where(_sum(ratios, axis, keepdims, True) == 0.0, np.nan, result)
+        else:
+            terms = np.where(possible | np.isnan(p + q), p**alpha * q ** (1.0 - alpha), 0.0)
+            terms = np.where((q == 0.0) & (alpha < 1.0), 0.0, terms) + 0.0 * (p + q)  # NaN**0 is 1, and no weight
+            result = np.log(_sum(terms, axis, keepdims, True)) / (alpha - 1.0)
+    return _in_base(np.maximum(result, 0.0), base)
+
+
+def _weights(axis, where, normalize, *arrays):
     """The inputs as float64 of one shape; negative and infinite entries are no weights and become NaN."""
     arrays = np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays))
     arrays = [np.where((array >= 0.0) & (array < np.inf), array, np.nan) for array in arrays]
+    if where is not None:  # an event without probability adds nothing, and no row without events is a distribution
+        arrays = [np.where(where, array, 0.0) for array in arrays]
     return [_normalized(array, axis) for array in arrays] if normalize else arrays
 
 
@@ -60,6 +132,45 @@ def _times_log(a, b):
     """a*log(b) with 0*log 0 = 0; NaN if either is NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((a == 0.0) & (b >= 0.0), 0.0, a * np.log(b))
+
+
+def _within_stack(axis, n_dimensions):
+    """The axes of a stack as axes of its members."""
+    if axis is None:
+        return tuple(range(n_dimensions - 1))
+    return tuple(one % n_dimensions - 1 for one in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+# Elements ------------------------------------------------------------------------------------------------------------
+
+
+def entr(p, *, where=None):
+    """-p*log p; -inf for negative p."""
+    p = np.asarray(p, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _selected(where, np.where(p < 0.0, -np.inf, -_times_log(p, p)) + 0.0)
+
+
+def rel_entr(p, q, *, where=None):
+    """p*log(p/q); 0 where p = 0 <= q; +inf where q = 0 < p or one is negative."""
+    p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((p == 0.0) & (q >= 0.0), 0.0, p * (np.log(p) - np.log(q)))
+        terms = np.where((p < 0.0) | (q < 0.0), np.inf, terms)
+    return _selected(where, np.where(np.isnan(p) | np.isnan(q), np.nan, terms))
+
+
+def kl_div(p, q, *, where=None):
+    """p*log(p/q) - p + q; q where p = 0 <= q; +inf where q = 0 < p or one is negative."""
+    terms = rel_entr(p, q)
+    with np.errstate(invalid="ignore"):
+        limit = np.isinf(p) ^ np.isinf(q)  # of one of them alone: the other does not matter any more
+        return _selected(where, np.where(np.isposinf(terms) | limit, np.abs(terms), terms - p + q))
+
+
+def _selected(where, values):
+    """Elements that are left out are 0."""
+    return values if where is None else np.where(where, values, 0.0)
 
 
 # Logits --------------------------------------------------------------------------------------------------------------

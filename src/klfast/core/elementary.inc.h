@@ -34,6 +34,43 @@ static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *exces
     return F(fma)(a, tail, base);
 }
 
+/* log(a/b) = k*ln2 + 2s + tail, given d = a - b, which the caller may know better than a and b tell; k = 0 and s small if
+ * a and b are within a factor 2, so that nothing is lost however close they are. */
+typedef struct {
+    REAL k, s, tail;
+    INTEGER far;
+} F(log_parts);
+
+static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
+    F(log_parts) parts;
+    INTEGER difference = F(bits)(a) - F(bits)(b);
+    parts.far = -(INTEGER)((UNSIGNED)(difference + (ONE_EXPONENT - 1)) > (UNSIGNED)(2 * ONE_EXPONENT - 2));
+    INTEGER field = (difference + HALF_EXPONENT) & EXPONENT_MASK & parts.far;
+    REAL scaled = F(from_bits)(F(bits)(a) - field), apart = scaled - b, sum = scaled + b;
+    REAL distance = parts.far ? apart : d;
+    sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
+    parts.k = F(exponent)(field);
+    parts.s = distance / sum;
+    REAL z = parts.s * parts.s;
+    parts.tail = parts.s * z * F(middle_log_polynomial)(z);
+    return parts;
+}
+
+/* a*log(a/b) - a + b, never negative, given d = a - b. Domain and largest error as those of gap. */
+static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) {
+    F(log_parts) parts = F(split_log)(a, b, d);
+    REAL near_base = parts.s * d;
+    REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, F(fma)(2, parts.s, -1)), b);
+    REAL base = parts.far ? far_base : near_base;
+    return F(fma)(a, parts.tail, base);
+}
+
+/* log(a/b), given d = a - b. Domain: normal a, b > 0. Largest error 4 u. */
+static ALWAYS_INLINE REAL F(log_ratio_from)(REAL a, REAL b, REAL d) {
+    F(log_parts) parts = F(split_log)(a, b, d);
+    return F(fma)(parts.k, LN2_PER_FIELD, F(fma)(2, parts.s, parts.tail));
+}
+
 /* log(a/b) for normal a, b > 0. Largest error 3 u, also where a/b is close to 1. */
 static ALWAYS_INLINE REAL F(log_ratio)(REAL a, REAL b) {
     INTEGER field = (F(bits)(a) - F(bits)(b) + HALF_EXPONENT) & EXPONENT_MASK;

@@ -1,4 +1,5 @@
-/* What the Cython module sees of the core: per CPU level one table of operations, and which levels this CPU can run.
+/* What the Cython module sees of the core: the arrays of a call as rows, how rows are walked, per CPU level one table of
+ * operations, and which levels this CPU can run.
  *
  * The core allocates nothing, raises nothing, and has no state but these constant tables. */
 #ifndef KLFAST_KERNELS_H
@@ -13,6 +14,17 @@ enum {
     RAW_KL_DIVERGENCE,
     RAW_CROSS_ENTROPY,
     RAW_ENTROPY,
+    JS_DIVERGENCE,
+    TOTAL_VARIATION_DISTANCE,
+    HELLINGER_DISTANCE,
+    JEFFREYS_DIVERGENCE,
+    CHI2_DIVERGENCE,
+    RAW_JS_DIVERGENCE,
+    RAW_TOTAL_VARIATION_DISTANCE,
+    RAW_HELLINGER_DISTANCE,
+    RAW_JEFFREYS_DIVERGENCE,
+    RAW_CHI2_DIVERGENCE,
+    RENYI_DIVERGENCE, /* computed in double alone */
     LOGITS_KL_DIVERGENCE,
     LOGITS_JS_DIVERGENCE,
     LOGITS_ENTROPY,
@@ -20,10 +32,28 @@ enum {
     LOGITS_CROSS_ENTROPY,
     OPERATIONS,
 };
+
+/* Functions of elements. */
+enum { ENTR, REL_ENTR, KL_DIV, ELEMENTWISE };
+
+/* The constant of an operation's rows. sum p / sum q need only be near, or must be exact, so that a guess may do; or is
+ * always taken from the sums. */
+enum { NO_CONSTANT, SUM_OF_Q, QUOTIENT, EXACT_QUOTIENT, SUMMED_QUOTIENT };
+
+/* The types that kernels compute with. */
 enum { FLOAT32, FLOAT64, TYPES };
+
+/* The types that arrays may have; each also in the other byte order. */
+enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64, ELEMENTS };
 
 /* No block is longer than this. */
 #define KLFAST_LONGEST_BLOCK 8192
+/* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. */
+#define KLFAST_SHORT_ROW 128
+/* Rows that are read together where the elements of a row lie apart, but those of neighbouring rows side by side: as many
+ * as a line of memory holds, 16 floats or 8 doubles. As many lanes has a tile. */
+#define KLFAST_LINE_BYTES 64
+#define KLFAST_GROUP 16
 
 typedef struct {
     /* One block of a row -> its state (whatever it held before). `a` and `b` are contiguous, `length` <= block_length. */
@@ -32,12 +62,30 @@ typedef struct {
     void (*join)(klfast_state *into, const klfast_state *next);
     /* The whole row -> *result, and 0; or 1 if the row must be walked again with what `row` now says. */
     int (*finish)(const klfast_state *state, klfast_row *row, double *result);
+    /* Short rows, one in each of the first `count` lanes: element i of all of them begins at i * LANES, and `length` is
+     * that of all lanes together. Returns bits that say which lanes have
+     * a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
+    unsigned (*tile)(double *result, const void *a, const void *b, ptrdiff_t length, ptrdiff_t count,
+                     const klfast_row *row);
     ptrdiff_t block_length;
-    int needs_constant; /* whether the row is told one: see klfast_begin_row */
+    int constant; /* what the rows are told: see find_constant in walk.c */
+    int inputs;
+    double neutral; /* what an entry that a mask excludes is read as */
 } klfast_operation;
 
 typedef struct {
     klfast_operation operation[OPERATIONS][TYPES];
+    /* One result for each of `length` elements, where `mask` (NULL: everywhere) is not 0; `q` is not looked at by entr. */
+    void (*elementwise[ELEMENTWISE][TYPES])(void *out, const void *p, const void *q, const char *mask, ptrdiff_t length);
+    /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
+    void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
+    /* target[c * target_stride + r] = source[r * source_stride + c]; strides in elements. */
+    void (*transpose[TYPES])(void *target, ptrdiff_t target_stride, const void *source, ptrdiff_t source_stride,
+                             ptrdiff_t rows, ptrdiff_t columns);
+    /* Copies lines of 64 bytes that lie `stride` bytes apart next to each other. */
+    void (*copy_lines)(void *target, const char *source, ptrdiff_t stride, ptrdiff_t count);
+    /* Sets array[i] to `neutral` where mask[i] is 0. */
+    void (*exclude[TYPES])(void *array, const void *mask, ptrdiff_t length, double neutral);
     /* The memory limit: adds up the same bytes and does nothing else. */
     double (*read_sum)(const double *array, ptrdiff_t length);
 } klfast_level;
@@ -50,11 +98,46 @@ typedef struct {
 enum { KLFAST_TARGETS = 3 };
 void klfast_find_targets(klfast_target targets[KLFAST_TARGETS]);
 
-/* Sets `row` up for the first walk. The arrays are given with the distance of their elements in bytes. */
-void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type, const char *a,
-                      ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length);
+/* An array as rows of rows: element (outer, row, i) is at data + outer * outer_stride + row * row_stride + i * stride. */
+typedef struct {
+    const char *data;
+    ptrdiff_t outer_stride, row_stride, stride;
+    int element; /* twice the element type, + 1 if its bytes are swapped */
+} klfast_array;
 
-/* Copies `length` elements of `size` bytes that lie `stride` bytes apart next to each other. */
-void klfast_gather(char *target, const char *source, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t length);
+/* One call: every row of a and b -> one number. */
+typedef struct {
+    klfast_array a, b, mask; /* mask.data is NULL where nothing is excluded */
+    const int64_t *labels;   /* cross-entropy of logits: one class id for each row */
+    ptrdiff_t outer_count, row_count, length;
+    double parameter;
+    int operation_id, type;
+    const klfast_level *level;
+    /* Set by klfast_plan. */
+    const klfast_operation *operation;
+    ptrdiff_t unit;          /* how many rows are walked together */
+    ptrdiff_t strip;         /* how many rows come before the memory that is asked for while a unit is computed */
+    ptrdiff_t units;         /* how many units there are */
+    ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
+    int is_tiled;
+} klfast_rows;
+
+void klfast_plan(klfast_rows *rows);
+
+/* The rows of unit number `unit` -> their results. */
+void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch);
+
+/* The same in steps, for blocks that are shared out over threads: begin; then all blocks, each with its own states; then
+ * end, which joins the blocks in order, and says whether they have to be walked again. */
+typedef struct {
+    klfast_row told[KLFAST_GROUP];
+    int is_done[KLFAST_GROUP];
+    ptrdiff_t part, outer, first, count; /* rows first, first + 1, ... */
+} klfast_group;
+void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit);
+void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+                       void *scratch);
+int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
+                     double *results);
 
 #endif

@@ -63,6 +63,17 @@ static inline wide_sum F(lane_total)(const F(lanes) *sum) {
     return total;
 }
 
+static const REAL F(zeros)[LANES] = {0};
+
+/* The first `length` elements, and behind them what every lane takes for nothing. */
+static ALWAYS_INLINE void F(padded_step)(REAL *padded, const REAL *array, ptrdiff_t length, const REAL *neutral) {
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) padded[part + j] = neutral[j];
+    }
+    memcpy(padded, array, (size_t)length * sizeof(REAL));
+}
+
 /* The address of a whole step at `start`: the array itself, or a copy filled up with `neutral` at the end of the row. */
 static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral,
                                                REAL *padded) {
@@ -71,15 +82,16 @@ static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t star
     return padded;
 }
 
-static ALWAYS_INLINE void F(padded_step)(REAL *padded, const REAL *array, ptrdiff_t length, REAL neutral) {
-    for (ptrdiff_t j = 0; j < length; j++) padded[j] = array[j];
-    for (ptrdiff_t j = length; j < STEP; j++) padded[j] = neutral;
-}
-
 /* 4096 bytes: far enough ahead to hide the memory, near enough to stay in the nearest cache until it is read. */
 enum { F(AHEAD) = 4096 / sizeof(REAL) };
 
-/* Ask for the lines of a step that comes later; an address beyond the array does no harm. */
-static ALWAYS_INLINE void F(prefetch_step)(const REAL *array) {
-    for (int line = 0; line < STEP * (int)sizeof(REAL); line += 64) __builtin_prefetch((const char *)array + line);
+/* Ask for the lines that belong to the step at `start`; an address beyond the array does no harm. */
+static ALWAYS_INLINE void F(prefetch_step)(const klfast_ahead *ahead, ptrdiff_t start) {
+    const char *line = ahead->start + start / STEP * ahead->step;
+    for (int k = 0; k < 4; k++) __builtin_prefetch(line + k * ahead->line);
+}
+
+/* What comes `distance` elements later in the same array. */
+static ALWAYS_INLINE klfast_ahead F(further_on)(const REAL *array, ptrdiff_t distance) {
+    return (klfast_ahead){(const char *)(array + distance), STEP * sizeof(REAL), 64};
 }

@@ -99,13 +99,14 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
                                           const int distance) {
     REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
+    klfast_ahead ahead_x = F(further_on)(x, LOGITS_BLOCK), ahead_y = F(further_on)(y, LOGITS_BLOCK);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */
         const REAL *a = F(whole_step)(x, i, length, scale.lowest, padded_x);
         const REAL *b =
             F(whole_step)(y, i, length, distance == F(PLAIN) ? scale_y.lowest : scale.lowest - center, padded_y);
-        F(prefetch_step)(x + i + LOGITS_BLOCK);
-        F(prefetch_step)(y + i + LOGITS_BLOCK);
+        F(prefetch_step)(&ahead_x, i);
+        F(prefetch_step)(&ahead_y, i);
         for (int j = 0; j < STEP; j++) {
             REAL d = distance == F(PLAIN) ? (a[j] - b[j]) - center : F(centred_difference)(a[j], b[j], center);
             REAL e = F(scaled_exp)(a[j], scale);

@@ -9,9 +9,70 @@ typedef struct {
     INTEGER sign[LANES], impossible[LANES];
 } F(sweep);
 
+/* What a sweep is told, once for every lane: all lanes belong to one row, or each to a row of its own (tile.inc.h). */
+typedef struct {
+    REAL c[LANES], c_low[LANES]; /* divergence: c in two parts; cross-entropy: c */
+    REAL limit[LANES];           /* cross-entropy: what is set aside */
+    klfast_ahead ahead_p, ahead_q;
+} F(constants);
+
+static F(constants) F(same_constants)(REAL c, REAL c_low, REAL limit, const REAL *p, const REAL *q,
+                                        const klfast_row *row) {
+    F(constants) all;
+    all.ahead_p = row->ahead_a.start ? row->ahead_a : F(further_on)(p, F(AHEAD));
+    all.ahead_q = row->ahead_b.start ? row->ahead_b : F(further_on)(q, F(AHEAD));
+    for (int j = 0; j < LANES; j++) {
+        all.c[j] = c;
+        all.c_low[j] = c_low;
+        all.limit[j] = limit;
+    }
+    return all;
+}
+
+static ALWAYS_INLINE void F(begin_lanes)(F(lanes) *sum) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        sum->high[j] = 0.0;
+#if CARRY
+        sum->low[j] = sum->run[j] = 0.0;
+#endif
+    }
+}
+
 static ALWAYS_INLINE void F(begin_sweep)(F(sweep) *sums) {
-    memset(sums, 0, sizeof *sums);
-    for (int j = 0; j < LANES; j++) sums->lowest[j] = INFINITY;
+    F(begin_lanes)(&sums->mass);
+    F(begin_lanes)(&sums->first);
+    F(begin_lanes)(&sums->second);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        sums->lowest[j] = INFINITY;
+        sums->largest[j] = 0;
+        sums->sign[j] = sums->impossible[j] = 0;
+    }
+}
+
+/* Copies a sweep out of the registers; lane by lane, because GCC copies large structures with slow string instructions. */
+static ALWAYS_INLINE void F(store_lanes)(F(lanes) *to, const F(lanes) *from) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        to->high[j] = from->high[j];
+#if CARRY
+        to->low[j] = from->low[j];
+#endif
+    }
+}
+
+static ALWAYS_INLINE void F(store_sweep)(F(sweep) *to, const F(sweep) *from) {
+    F(store_lanes)(&to->mass, &from->mass);
+    F(store_lanes)(&to->first, &from->first);
+    F(store_lanes)(&to->second, &from->second);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        to->lowest[j] = from->lowest[j];
+        to->largest[j] = from->largest[j];
+        to->sign[j] = from->sign[j];
+        to->impossible[j] = from->impossible[j];
+    }
 }
 
 static ALWAYS_INLINE void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
@@ -50,7 +111,7 @@ static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_a
     state->first = F(lane_total)(&sums->first);
     state->second = F(lane_total)(&sums->second);
     state->largest = (double)largest;
-    if (careful && impossible < 0) state->flags |= IS_INFINITE;
+    if (impossible < 0) state->flags |= IS_INFINITE;
     int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
     int tiny =
         (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
@@ -59,25 +120,42 @@ static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_a
 
 static void F(wide_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);
 
-/* p and q summed: what the constant of a row is found with. */
-static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row) {
+/* p and q summed, lane by lane. */
+static void F(lane_sums)(F(lanes) *p_sum, F(lanes) *q_sum, const REAL *p, const REAL *q, ptrdiff_t length) {
     REAL padded_p[STEP], padded_q[STEP];
     F(lanes) mass, other;
-    memset(state, 0, sizeof *state);
-    memset(&mass, 0, sizeof mass);
-    memset(&other, 0, sizeof other);
-    if (row->walk == WALK_WIDE_SUMS) {
-        F(wide_sums)(state, p, q, length, row);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < length; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < length && r < i + RUN_LENGTH; r += STEP) {
-            F(fold)(&mass, F(whole_step)(p, r, length, 0, padded_p));
-            F(fold)(&other, F(whole_step)(q, r, length, 0, padded_q));
+    ptrdiff_t whole = length - length % STEP;
+    F(begin_lanes)(&mass);
+    F(begin_lanes)(&other);
+    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
+            F(fold)(&mass, p + r);
+            F(fold)(&other, q + r);
         }
         F(end_run)(&mass);
         F(end_run)(&other);
     }
+    if (whole < length) {
+        F(padded_step)(padded_p, p + whole, length - whole, F(zeros));
+        F(padded_step)(padded_q, q + whole, length - whole, F(zeros));
+        F(fold)(&mass, padded_p);
+        F(fold)(&other, padded_q);
+        F(end_run)(&mass);
+        F(end_run)(&other);
+    }
+    F(store_lanes)(p_sum, &mass);
+    F(store_lanes)(q_sum, &other);
+}
+
+/* What the constant of a row is found with. */
+static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row) {
+    F(lanes) mass, other;
+    memset(state, 0, sizeof *state);
+    if (row->walk == WALK_WIDE_SUMS) {
+        F(wide_sums)(state, p, q, length, row);
+        return;
+    }
+    F(lane_sums)(&mass, &other, p, q, length);
     state->mass = F(lane_total)(&mass);
     state->second = F(lane_total)(&other);
 }
@@ -86,52 +164,60 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 
 /* One step; `mass` is p, or p with zeros behind the end of the row. */
 static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
-                                             const REAL *restrict mass, REAL c, REAL c_low, const int careful,
-                                             const int raw) {
+                                             const REAL *restrict mass, const F(constants) *restrict row,
+                                             const int careful, const int raw) {
     REAL first[STEP], second[STEP];
-    for (int j = 0; j < STEP; j++) first[j] = F(gap)(p[j], q[j], c, c_low, &second[j], careful, raw);
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            first[part + j] = F(gap)(p[part + j], q[part + j], raw ? 1 : row->c[j], row->c_low[j], &second[part + j],
+                                     careful, raw);
+    }
     F(watch)(local, p, q, careful);
     F(fold)(&local->mass, mass);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);
 }
 
-static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length, REAL c,
-                                              REAL c_low, const int careful, const int raw) {
-    F(sweep) local = *sums;
+static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
+                                              const F(constants) *row, const int careful, const int raw) {
+    F(sweep) local;
+    F(begin_sweep)(&local);
     ptrdiff_t whole = length - length % STEP;
     for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
-            F(prefetch_step)(p + r + F(AHEAD));
-            F(prefetch_step)(q + r + F(AHEAD));
-            F(divergence_step)(&local, p + r, q + r, p + r, c, c_low, careful, raw);
+            F(prefetch_step)(&row->ahead_p, r);
+            F(prefetch_step)(&row->ahead_q, r);
+            F(divergence_step)(&local, p + r, q + r, p + r, row, careful, raw);
         }
         F(end_runs)(&local);
     }
-    if (whole < length) { /* behind the end p = c*q, whose gap is 0; zeros are for the careful loop */
-        REAL last_p[STEP], last_q[STEP], mass[STEP];
-        F(padded_step)(last_p, p + whole, length - whole, careful ? 0 : c);
-        F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : 1);
-        F(padded_step)(mass, p + whole, length - whole, 0);
-        F(divergence_step)(&local, last_p, last_q, mass, c, c_low, careful, raw);
+    if (whole < length) { /* zeros behind the end, which are for the careful step: it has the same bits */
+        REAL last_p[STEP], last_q[STEP];
+        F(padded_step)(last_p, p + whole, length - whole, F(zeros));
+        F(padded_step)(last_q, q + whole, length - whole, F(zeros));
+        F(divergence_step)(&local, last_p, last_q, last_p, row, 1, raw);
         F(end_runs)(&local);
     }
-    *sums = local;
+    F(store_sweep)(sums, &local);
 }
 
 /* One variant of each loop, so that each is compiled once. */
-static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c) {
-    F(divergence_sweep)(s, p, q, length, c, 0, 0, 0);
+static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                        const F(constants) *row) {
+    F(divergence_sweep)(s, p, q, length, row, 0, 0);
 }
-static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c,
-                                           REAL c_low) {
-    F(divergence_sweep)(s, p, q, length, c, c_low, 1, 0);
+static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                           const F(constants) *row) {
+    F(divergence_sweep)(s, p, q, length, row, 1, 0);
 }
-static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length) {
-    F(divergence_sweep)(s, p, q, length, 1, 0, 0, 1);
+static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                            const F(constants) *row) {
+    F(divergence_sweep)(s, p, q, length, row, 0, 1);
 }
-static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length) {
-    F(divergence_sweep)(s, p, q, length, 1, 0, 1, 1);
+static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                               const F(constants) *row) {
+    F(divergence_sweep)(s, p, q, length, row, 1, 1);
 }
 
 static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
@@ -149,17 +235,15 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
         return;
     }
     REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
+    F(constants) constants = F(same_constants)(c, row->walk == WALK_FAST ? 0 : c_low, 0, p, q, row);
     if (row->walk == WALK_FAST) {
-        F(begin_sweep)(&sums);
-        if (raw) F(raw_divergence_fast)(&sums, p, q, length);
-        else F(divergence_fast)(&sums, p, q, length, c);
+        if (raw) F(raw_divergence_fast)(&sums, p, q, length, &constants);
+        else F(divergence_fast)(&sums, p, q, length, &constants);
         if (F(conclude)(state, &sums, lowest, 0)) return;
         memset(state, 0, sizeof *state);
-        c_low = 0;
     }
-    F(begin_sweep)(&sums);
-    if (raw) F(raw_divergence_careful)(&sums, p, q, length);
-    else F(divergence_careful)(&sums, p, q, length, c, c_low);
+    if (raw) F(raw_divergence_careful)(&sums, p, q, length, &constants);
+    else F(divergence_careful)(&sums, p, q, length, &constants);
     if (F(conclude)(state, &sums, lowest, 1)) return;
     memset(state, 0, sizeof *state);
     F(divergence_unusual)(state, p, q, length, row, raw);
@@ -172,58 +256,67 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
 
 /* One step; `mass` and `rest` are p and q, or these with zeros behind the end of the row. */
 static ALWAYS_INLINE void F(cross_entropy_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
-                                                const REAL *restrict mass, const REAL *restrict rest, REAL c,
-                                                REAL limit, const int careful, const int same) {
+                                                const REAL *restrict mass, const REAL *restrict rest,
+                                                const F(constants) *restrict row, const int careful,
+                                                const int same) {
     REAL term[STEP], beside[STEP];
-    for (int j = 0; j < STEP; j++) {
-        REAL other = careful && !(q[j] > SMALLEST_NORMAL) ? SMALLEST_NORMAL : q[j];
-        term[j] = p[j] * F(log_ratio)(c, other);
-        if (careful) beside[j] = q[j] > limit ? 0 : q[j];
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL b = q[part + j], other = careful && !(b > SMALLEST_NORMAL) ? SMALLEST_NORMAL : b;
+            term[part + j] = p[part + j] * F(log_ratio)(row->c[j], other);
+            if (careful) beside[part + j] = b > row->limit[j] ? 0 : b;
+        }
     }
     F(watch)(local, p, q, careful);
     F(fold)(&local->first, term);
     F(fold)(&local->second, careful ? beside : rest);
     if (careful)
-        for (int j = 0; j < STEP; j++) {
-            REAL large = q[j] > limit ? q[j] : 0;
-            local->largest[j % LANES] = large > local->largest[j % LANES] ? large : local->largest[j % LANES];
+        for (int part = 0; part < STEP; part += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++) {
+                REAL large = q[part + j] > row->limit[j] ? q[part + j] : 0;
+                local->largest[j] = large > local->largest[j] ? large : local->largest[j];
+            }
         }
     if (careful || !same) F(fold)(&local->mass, mass);
 }
 
 static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                                 REAL c, REAL limit, const int careful, const int same) {
-    F(sweep) local = *sums;
+                                                 const F(constants) *row, const int careful, const int same) {
+    F(sweep) local;
+    F(begin_sweep)(&local);
     ptrdiff_t whole = length - length % STEP;
     for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
-            F(prefetch_step)(q + r + F(AHEAD));
-            if (!same) F(prefetch_step)(p + r + F(AHEAD));
-            F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, c, limit, careful, same);
+            F(prefetch_step)(&row->ahead_p, r);
+            if (!same) F(prefetch_step)(&row->ahead_q, r);
+            F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, row, careful, same);
         }
         F(end_runs)(&local);
     }
     if (whole < length) { /* behind the end p = 0 and q = c; zeros are for the careful loop */
         REAL last_p[STEP], last_q[STEP], rest[STEP];
-        F(padded_step)(last_p, p + whole, length - whole, 0);
-        F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : c);
-        F(padded_step)(rest, q + whole, length - whole, 0);
-        F(cross_entropy_step)(&local, last_p, last_q, last_p, rest, c, limit, careful, same);
+        F(padded_step)(last_p, p + whole, length - whole, F(zeros));
+        F(padded_step)(last_q, q + whole, length - whole, careful ? F(zeros) : row->c);
+        F(padded_step)(rest, q + whole, length - whole, F(zeros));
+        F(cross_entropy_step)(&local, last_p, last_q, last_p, rest, row, careful, same);
         F(end_runs)(&local);
     }
-    *sums = local;
+    F(store_sweep)(sums, &local);
 }
 
-static NOINLINE void F(cross_entropy_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c) {
-    F(cross_entropy_sweep)(s, p, q, length, c, INFINITY, 0, 0);
+static NOINLINE void F(cross_entropy_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                           const F(constants) *row) {
+    F(cross_entropy_sweep)(s, p, q, length, row, 0, 0);
 }
-static NOINLINE void F(entropy_fast)(F(sweep) *s, const REAL *p, ptrdiff_t length, REAL c) {
-    F(cross_entropy_sweep)(s, p, p, length, c, INFINITY, 0, 1);
+static NOINLINE void F(entropy_fast)(F(sweep) *s, const REAL *p, ptrdiff_t length, const F(constants) *row) {
+    F(cross_entropy_sweep)(s, p, p, length, row, 0, 1);
     s->mass = s->second;
 }
-static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, REAL c,
-                                              REAL limit) {
-    F(cross_entropy_sweep)(s, p, q, length, c, limit, 1, 0);
+static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                              const F(constants) *row) {
+    F(cross_entropy_sweep)(s, p, q, length, row, 1, 0);
 }
 
 static void F(cross_entropy_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
@@ -239,15 +332,15 @@ static ALWAYS_INLINE void F(cross_entropy_any)(weights_state *state, const REAL 
         F(cross_entropy_unusual)(state, p, q, length, row);
         return;
     }
+    F(constants) constants = F(same_constants)(c, 0, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY,
+                                               p, q, row);
     if (row->walk == WALK_FAST) {
-        F(begin_sweep)(&sums);
-        if (same) F(entropy_fast)(&sums, p, length, c);
-        else F(cross_entropy_fast)(&sums, p, q, length, c);
+        if (same) F(entropy_fast)(&sums, p, length, &constants);
+        else F(cross_entropy_fast)(&sums, p, q, length, &constants);
         if (F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) return;
         memset(state, 0, sizeof *state);
     }
-    F(begin_sweep)(&sums);
-    F(cross_entropy_careful)(&sums, p, q, length, c, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY);
+    F(cross_entropy_careful)(&sums, p, q, length, &constants);
     if (F(conclude)(state, &sums, SMALLEST_NORMAL, 1)) return;
     memset(state, 0, sizeof *state);
     F(cross_entropy_unusual)(state, p, q, length, row);

@@ -35,3 +35,7 @@
 #define HIGHEST_SUM 0x1p100
 #define SAFE_WEIGHT 0x1p-76f
 #define SAFE_SUM 0x1p-90
+/* Transposing: what a vector of 32 bytes holds, and the halves of two vectors laid alternately. */
+#define SQUARE 8
+#define INTERLEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define INTERLEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15

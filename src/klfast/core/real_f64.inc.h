@@ -35,3 +35,7 @@
 #define HIGHEST_SUM 0x1p900
 #define SAFE_WEIGHT 0x1p-900
 #define SAFE_SUM 0x1p-800
+/* Transposing: what a vector of 32 bytes holds, and the halves of two vectors laid alternately. */
+#define SQUARE 4
+#define INTERLEAVE_LOW 0, 4, 1, 5
+#define INTERLEAVE_HIGH 2, 6, 3, 7

@@ -13,6 +13,12 @@ static double log1p_any(double x) {
     return log_ratio_f64(total, 1.0) + (x - (total - 1.0)) / total;
 }
 
+/* log(1 + x)/x, 1 at 0; |x| <= 0.5. Largest error 4 u. */
+static double log1p_ratio(double x) {
+    double s = x / (2.0 + x), z = s * s;
+    return x == 0 ? 1.0 : fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s) / x;
+}
+
 /* exp(x); 0 below the normal numbers, inf above the range. Largest error 2 u. */
 static double exp_any(double x) {
     double k, fraction;

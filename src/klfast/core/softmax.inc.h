@@ -75,11 +75,12 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
     if (!(start <= EXP_LIMIT && start >= -EXP_LIMIT)) return 0;
     REAL K = F(exponent_of_exp)(start, &fraction_start);
     F(exponent_scale) scale = F(scale_by)(K);
+    klfast_ahead ahead = F(further_on)(x, LOGITS_BLOCK);
     for (int j = 0; j < STEP; j++) lane[j] = start;
 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
-        F(prefetch_step)(x + i + LOGITS_BLOCK);
+        F(prefetch_step)(&ahead, i);
         for (int j = 0; j < STEP; j++) {
             REAL e = F(scaled_exp)(a[j], scale), held = a[j] < scale.lowest ? scale.lowest : a[j];
             term[j] = e;

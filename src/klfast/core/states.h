@@ -50,12 +50,20 @@ typedef struct {
     wide_sum value, excess;
 } logits_js_state;
 
+/* Renyi: as for the other divergences of probabilities, or, in a second walk, the sums of exponentials of logarithms. */
+typedef struct {
+    weights_state weights;
+    softmax_state log_p, log_q, product;
+    double largest_ratio;
+} renyi_state;
+
 /* Large enough for any of them. */
 typedef union {
     weights_state weights;
     softmax_state softmax;
     logits_kl_state logits_kl;
     logits_js_state logits_js;
+    renyi_state renyi;
 } klfast_state;
 
 /* Which walk over a row this is. */
@@ -68,13 +76,22 @@ enum {
     WALK_TERMS,     /* logits, Jensen-Shannon: the totals are known */
 };
 
+/* What memory to ask for while a block is computed: with every step of the kernel, of 256 bytes, four lines of 64 bytes.
+ * Where it is not set, that is what comes a little later in the same array. */
 typedef struct {
+    const char *start;
+    ptrdiff_t step, line; /* distances in bytes */
+} klfast_ahead;
+
+typedef struct {
+    klfast_ahead ahead_a, ahead_b;
     int walk, repeats, was_summed, is_float;
     double scale_p, scale_q; /* powers of two that bring extreme rows into range; 1 for all others */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
     double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */
     double label_logit;        /* cross-entropy of logits: the logit of the label */
+    double parameter;          /* of the operation, where it has one */
     double largest_x, largest_y, total_x, total_y, offset, offset_low; /* Jensen-Shannon, second walk */
 } klfast_row;
 

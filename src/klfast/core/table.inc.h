@@ -52,3 +52,29 @@ static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrd
     F(softmax_any)(&s->y, y, length, 0);
     F(logits_kl_block)(&s->kl, x, y, length);
 }
+
+#define COMPARISON(NAME, KIND) \
+    static void F(NAME)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) { \
+        if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row); \
+        else F(comparison_any)(&state->weights, p, q, length, row, KIND); \
+    } \
+    static void F(raw_##NAME)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, \
+                              const klfast_row *row) { \
+        F(comparison_any)(&state->weights, p, q, length, row, KIND); \
+    } \
+    static unsigned F(tile_##NAME)(double *result, const void *p, const void *q, ptrdiff_t length, ptrdiff_t count, \
+                                   const klfast_row *told) { \
+        (void)count; \
+        return F(comparison_tile)(result, p, q, length, told, KIND, 0); \
+    } \
+    static unsigned F(tile_raw_##NAME)(double *result, const void *p, const void *q, ptrdiff_t length, \
+                                       ptrdiff_t count, const klfast_row *told) { \
+        (void)count; \
+        return F(comparison_tile)(result, p, q, length, told, KIND, 1); \
+    }
+COMPARISON(js_divergence, JENSEN_SHANNON)
+COMPARISON(total_variation, TOTAL_VARIATION)
+COMPARISON(hellinger, HELLINGER)
+COMPARISON(jeffreys, JEFFREYS)
+COMPARISON(chi2_divergence, CHI_SQUARED)
+#undef COMPARISON

@@ -1,4 +1,4 @@
-/* Which levels this CPU can run (asked of the CPU and the operating system), and what does not depend on the level. */
+/* Which levels this CPU can run: asked of the CPU and the operating system. */
 #include "kernels.h"
 
 extern const klfast_level klfast_baseline;
@@ -38,64 +38,4 @@ void klfast_find_targets(klfast_target targets[KLFAST_TARGETS]) {
     if (level >= 4) levels[2] = &klfast_x86_64_v4;
 #endif
     for (int i = 0; i < KLFAST_TARGETS; i++) targets[i] = (klfast_target){names[i], levels[i]};
-}
-
-/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into
- * one block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an
- * error. */
-enum { SAMPLES = 8, SHORT_ROW = 64 };
-
-static double element(const char *address, int type) {
-    float narrow;
-    double wide;
-    if (type == FLOAT64) {
-        memcpy(&wide, address, sizeof wide);
-        return wide;
-    }
-    memcpy(&narrow, address, sizeof narrow);
-    return narrow;
-}
-
-/* The sum that a sample lets expect for the whole row; 0 if it makes no sense. */
-static double expected_sum(const char *array, ptrdiff_t stride, ptrdiff_t length, ptrdiff_t sample_length, int type) {
-    double sum[4] = {0};
-    for (ptrdiff_t sample = 0; sample < SAMPLES; sample++) {
-        const char *start = array + (length - sample_length) / (SAMPLES - 1) * sample * stride;
-        for (ptrdiff_t i = 0; i < sample_length; i++) sum[i % 4] += element(start + i * stride, type);
-    }
-    double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * ((double)length / (double)(SAMPLES * sample_length));
-    return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
-}
-
-static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
-
-void klfast_begin_row(klfast_row *row, const klfast_operation *operation, int operation_id, int type, const char *a,
-                      ptrdiff_t stride_a, const char *b, ptrdiff_t stride_b, ptrdiff_t length) {
-    memset(row, 0, sizeof *row);
-    row->is_float = type == FLOAT32;
-    row->scale_p = row->scale_q = row->constant = 1.0;
-    row->walk = WALK_FAST;
-    if (!operation->needs_constant) return;
-    int is_long = length > operation->block_length;
-    if (length < SHORT_ROW) {
-        row->walk = WALK_SUMS;
-        return;
-    }
-    ptrdiff_t sample_length = is_long ? 128 : 4;
-    double q = expected_sum(b, stride_b, length, sample_length, type);
-    double p = operation_id == ENTROPY ? q : expected_sum(a, stride_a, length, sample_length, type);
-    if (looks_normalised(p) && looks_normalised(q)) return;
-    if (!is_long) {
-        row->walk = WALK_SUMS;
-        return;
-    }
-    double guess = operation_id != KL_DIVERGENCE ? q : p > 0 ? p / q : 0.0;
-    if (guess > 0x1p-100 && guess < 0x1p100) row->constant = row->is_float ? (double)(float)guess : guess;
-}
-
-void klfast_gather(char *target, const char *source, ptrdiff_t stride, ptrdiff_t size, ptrdiff_t length) {
-    if (size == 8)
-        for (ptrdiff_t i = 0; i < length; i++) memcpy(target + 8 * i, source + i * stride, 8);
-    else
-        for (ptrdiff_t i = 0; i < length; i++) memcpy(target + 4 * i, source + i * stride, 4);
 }

@@ -25,7 +25,8 @@ static void weights_join(klfast_state *into, const klfast_state *other) {
 
 /* The fast float kernel uses a float. Whatever is lost by rounding is kept apart, for the careful walk. */
 static void set_constant(klfast_row *row, double high, double low) {
-    double rounded = row->is_float && high < 0x1p120 && high > 0x1p-120 ? (double)(float)high : high;
+    double whole = high + low;
+    double rounded = row->is_float && whole < 0x1p120 && whole > 0x1p-120 ? (double)(float)whole : whole;
     row->constant = rounded;
     row->constant_low = (high - rounded) + low;
 }

@@ -1,0 +1,67 @@
+/* Renyi's divergence: joining blocks, and from the whole row to the number. See renyi.inc.h. */
+#ifndef KLFAST_RENYI_H
+#define KLFAST_RENYI_H
+
+enum { PIECE_OF_LOGS = 512 };
+
+static void renyi_join(klfast_state *into, const klfast_state *next) {
+    klfast_state weights = {.weights = next->renyi.weights}, mine = {.weights = into->renyi.weights};
+    weights_join(&mine, &weights);
+    into->renyi.weights = mine.weights;
+    join_softmax(&into->renyi.log_p, next->renyi.log_p);
+    join_softmax(&into->renyi.log_q, next->renyi.log_q);
+    join_softmax(&into->renyi.product, next->renyi.product);
+    into->renyi.largest_ratio = fmax(into->renyi.largest_ratio, next->renyi.largest_ratio);
+}
+
+static double log_sum(const softmax_state *s) { return s->count == 0 ? -HUGE_VAL : s->largest + log_total(s); }
+
+/* From the logarithms. */
+static double renyi_from_logs(const renyi_state *s, double order) {
+    double p = log_sum(&s->log_p), q = log_sum(&s->log_q), product = log_sum(&s->product), value;
+    if (p == -HUGE_VAL || q == -HUGE_VAL) return NAN;
+    if (order == HUGE_VAL) return s->largest_ratio - (p - q) > 0 ? s->largest_ratio - (p - q) : 0.0;
+    if (product == -HUGE_VAL) return HUGE_VAL;
+    value = order < 0.5 ? ((q - product) + order * (p - q)) / (1 - order)
+                        : ((product - p) - (order - 1) * (p - q)) / (order - 1);
+    return value > 0 ? value : 0.0;
+}
+
+/* From the sums; -1 if they do not tell. */
+static double renyi_from_sums(const weights_state *s, double order) {
+    double p = sum_value(s->mass), f = sum_value(s->first) / p, w = -sum_value(s->second) / p;
+    if (order == 0) return log1p_any(f);
+    if (order == HUGE_VAL) return log1p_any(s->largest + w * (1 + s->largest));
+    double grown = order * (order - 1) * f;
+    if (!(grown > -0.75 && grown < HUGE_VAL)) return -1.0;
+    if (fabs(grown) > 0.25) return log1p_any(grown) / (order - 1);
+    return order * f * log1p_ratio(grown);
+}
+
+static int renyi_finish(const klfast_state *state, klfast_row *row, double *result) {
+    const renyi_state *s = &state->renyi;
+    const weights_state *sums = &s->weights;
+    double order = row->parameter;
+    *result = NAN;
+    if (is_sums(row->walk)) {
+        double p = sum_value(sums->mass), q = sum_value(sums->second);
+        row->walk = is_moderate(p) && is_moderate(q) ? WALK_CAREFUL : WALK_TERMS;
+        set_quotient(row, sums->mass, sums->second);
+        return 1;
+    }
+    if (sums->flags & HAS_NAN) return 0;
+    if (row->walk == WALK_TERMS) {
+        double value = renyi_from_logs(s, order);
+        *result = value >= 0 && order > 1 && sums->flags & IS_INFINITE ? HUGE_VAL : value;
+        return 0;
+    }
+    double value = sums->flags & OUT_OF_SCALE ? -1.0 : renyi_from_sums(sums, order);
+    if (!(value >= 0)) {
+        row->walk = WALK_TERMS;
+        return 1;
+    }
+    *result = sums->flags & IS_INFINITE ? HUGE_VAL : value;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* Renyi's divergence of order alpha, in double whatever the input: included for double alone.
+ *
+ * With p and c*q of equal sums, sum p^a (c*q)^(1-a) = sum p + a*(a-1)*sum h, where
+ *     h = (p*L*(expm1(y)/y - 1) + gap(p, c*q))/a    with L = log(p/(c*q)), y = (a - 1)*L
+ * is never negative and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
+ * are positive, and down to a = 1/2 the first takes at most half of the second. Orders below 1/2 change the parts of p
+ * and q, a and 1 - a. Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
+ *
+ * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
+ * more, as logarithms. */
+
+enum { ORDER_ZERO, ORDER_LOW, ORDER_HIGH, ORDER_INFINITE };
+
+static int renyi_kind(double order) {
+    return order == 0 ? ORDER_ZERO : order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
+}
+
+/* expm1(y)/y - 1; inf where it is beyond the range. Largest error 6 u. */
+static ALWAYS_INLINE double relative_growth(double y) {
+    double k, held = y < 700 ? (y > -800 ? y : -800) : 700, fraction = exp_parts_f64(held, &k);
+    double near = y * wide_exp_polynomial_f64(fabs(y) <= 1 ? y : 0), far = (scale_f64(fraction, k) - 1) / y - 1;
+    double value = fabs(y) <= 1 ? near : far;
+    return y > 700 ? INFINITY : value;
+}
+
+/* h of order a >= 1/2 for p and b >= 0, given d = p - b. Where b = 0 < p it is p/(1 - a). */
+static ALWAYS_INLINE double renyi_term(double p, double b, double d, double order) {
+    double held_p = p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, held_b = b > SMALLEST_NORMAL ? b : SMALLEST_NORMAL;
+    double log_ratio = log_ratio_from_f64(held_p, held_b, d), gap = gap_from_f64(p, held_b, d);
+    double growth = relative_growth((order - 1) * log_ratio);
+    double term = (p > 0 ? fma_f64(p * log_ratio, growth, gap) : b) / order, alone = p / (1 - order);
+    return b > 0 ? term : p > 0 ? alone : 0;
+}
+
+static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q,
+                                     const constants_f64 *restrict row, double order, const int kind) {
+    double first[STEP], second[STEP], mass[STEP];
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            double a = p[part + j], b = q[part + j], cb = row->c[j] * b;
+            double d = fma_f64(-row->c_low[j], b, difference_f64(a, row->c[j], b)), h = 0, m = a;
+            if (kind == ORDER_HIGH) h = renyi_term(a, cb, d, order);
+            if (kind == ORDER_LOW) h = renyi_term(cb, a, -d, 1 - order);
+            if (kind == ORDER_ZERO) {
+                h = a > 0 ? 0 : cb;
+                m = a > 0 ? cb : 0;
+            }
+            if (kind == ORDER_INFINITE) {
+                double ratio = a > 0 ? d / (cb > SMALLEST_NORMAL ? cb : SMALLEST_NORMAL) : 0;
+                local->largest[j] = ratio > local->largest[j] ? ratio : local->largest[j];
+            }
+            first[part + j] = h;
+            second[part + j] = d;
+            mass[part + j] = m;
+        }
+    }
+    watch_f64(local, p, q, 1);
+    watch_f64(local, q, p, 1);
+    fold_f64(&local->mass, mass);
+    fold_f64(&local->first, first);
+    fold_f64(&local->second, second);
+}
+
+static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const double *q, ptrdiff_t length,
+                                      const constants_f64 *row, double order, const int kind) {
+    double last_p[STEP], last_q[STEP];
+    sweep_f64 local;
+    begin_sweep_f64(&local);
+    for (ptrdiff_t r = 0; r < length; r += STEP) {
+        const double *a = whole_step_f64(p, r, length, 0, last_p), *b = whole_step_f64(q, r, length, 0, last_q);
+        renyi_step(&local, a, b, row, order, kind);
+        end_runs_f64(&local);
+    }
+    store_sweep_f64(sums, &local);
+}
+
+static NOINLINE void renyi_zero(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row) {
+    renyi_sweep(s, p, q, n, row, 0, ORDER_ZERO);
+}
+static NOINLINE void renyi_infinite(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n,
+                                    const constants_f64 *row) {
+    renyi_sweep(s, p, q, n, row, 0, ORDER_INFINITE);
+}
+static NOINLINE void renyi_low(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
+                               double order) {
+    renyi_sweep(s, p, q, n, row, order, ORDER_LOW);
+}
+static NOINLINE void renyi_high(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
+                                double order) {
+    renyi_sweep(s, p, q, n, row, order, ORDER_HIGH);
+}
+
+/* The logarithms of p, of q, and of p^a q^(1-a), each to be added up as exponentials. */
+static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff_t length, double order) {
+    double log_p[PIECE_OF_LOGS], log_q[PIECE_OF_LOGS], product[PIECE_OF_LOGS];
+    softmax_state piece;
+    for (ptrdiff_t i = 0; i < length; i += PIECE_OF_LOGS) {
+        ptrdiff_t count = length - i < PIECE_OF_LOGS ? length - i : PIECE_OF_LOGS;
+        for (ptrdiff_t k = 0; k < count; k++) {
+            double a = p[i + k], b = q[i + k], ratio = a > 0 && b > 0 ? log_ratio_any(a, b) : 0;
+            log_p[k] = a > 0 ? log_ratio_any(a, 1.0) : -HUGE_VAL;
+            log_q[k] = b > 0 ? log_ratio_any(b, 1.0) : -HUGE_VAL;
+            product[k] = !(a > 0 && b > 0) ? -HUGE_VAL
+                         : order == HUGE_VAL ? ratio
+                         : order < 0.5       ? log_q[k] + order * ratio
+                                             : log_p[k] + (order - 1) * ratio;
+            s->largest_ratio = fmax(s->largest_ratio, product[k]);
+        }
+        softmax_any_f64(&piece, log_p, count, 0);
+        join_softmax(&s->log_p, piece);
+        softmax_any_f64(&piece, log_q, count, 0);
+        join_softmax(&s->log_q, piece);
+        softmax_any_f64(&piece, product, count, 0);
+        join_softmax(&s->product, piece);
+    }
+}
+
+static void renyi_divergence_f64(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
+                                 const klfast_row *row) {
+    renyi_state *s = &state->renyi;
+    int kind = renyi_kind(row->parameter);
+    memset(s, 0, sizeof *s);
+    s->largest_ratio = -HUGE_VAL;
+    if (is_sums(row->walk)) {
+        sums_f64(&s->weights, p, q, length, row);
+        return;
+    }
+    if (row->walk == WALK_TERMS) {
+        note_special(&s->weights, p, q, length);
+        if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row->parameter);
+        return;
+    }
+    constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 0, p, q, row);
+    sweep_f64 sums;
+    if (kind == ORDER_ZERO) renyi_zero(&sums, p, q, length, &constants);
+    if (kind == ORDER_INFINITE) renyi_infinite(&sums, p, q, length, &constants);
+    if (kind == ORDER_LOW) renyi_low(&sums, p, q, length, &constants, row->parameter);
+    if (kind == ORDER_HIGH) renyi_high(&sums, p, q, length, &constants, row->parameter);
+    double lowest = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT
+                        ? LOWEST_WEIGHT / (row->constant < 1 ? row->constant : 1)
+                        : NAN;
+    int usual = conclude_f64(&s->weights, &sums, lowest, 1);
+    /* watched both ways, so it does not say which of p and q is 0 alone */
+    s->weights.flags &= ~IS_INFINITE;
+    for (ptrdiff_t i = 0; i < length && row->parameter > 1; i++)
+        if (((const double *)q)[i] == 0 && ((const double *)p)[i] > 0) s->weights.flags |= IS_INFINITE;
+    if (!usual || !(s->weights.first.high <= HIGHEST_SUM)) s->weights.flags |= OUT_OF_SCALE;
+}

@@ -1,0 +1,168 @@
+/* Short rows: LANES of them side by side, one in each lane, through the same sweeps as a long row. Where a long row adds
+ * its lanes up, here every lane is a result. Nothing of a row's result depends on its neighbours: all go through the
+ * careful variant, which takes zeros, and rows that even that does not take (negative entries, numbers at the ends of the
+ * range, a divergence next to nothing) are reported, and walked one by one.
+ *
+ * The sums come first: a short row is in the nearest cache, and with the right constant the correction at the end is a
+ * polynomial. */
+
+/* The lanes of a sweep as numbers. */
+typedef struct {
+    double mass[LANES], first[LANES], second[LANES], largest[LANES];
+    int is_sound[LANES], is_infinite[LANES];
+} F(tile_sums);
+
+static ALWAYS_INLINE void F(lane_values)(double *values, const F(lanes) *sum) {
+    for (int j = 0; j < LANES; j++) {
+#if CARRY
+        values[j] = sum->high[j] + sum->low[j];
+#else
+        values[j] = sum->high[j];
+#endif
+    }
+}
+
+static ALWAYS_INLINE void F(tile_conclude)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
+    F(lane_values)(tile->mass, &sums->mass);
+    F(lane_values)(tile->first, &sums->first);
+    F(lane_values)(tile->second, &sums->second);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        int in_range = (tile->mass[j] <= HIGHEST_SUM) & (fabs(tile->second[j]) <= HIGHEST_SUM);
+        int tiny = ((sums->lowest[j] < SAFE_WEIGHT) & (tile->first[j] < SAFE_SUM)) | (tile->mass[j] < SAFE_SUM);
+        tile->largest[j] = (double)sums->largest[j];
+        tile->is_infinite[j] = sums->impossible[j] < 0;
+        tile->is_sound[j] = (sums->sign[j] >= 0) & (sums->lowest[j] >= lowest_allowed[j]) & in_range & !tiny &
+                            (sums->largest[j] < INFINITY);
+    }
+}
+
+static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count) {
+    unsigned used = (1u << count) - 1;
+    return (lane_bits(tile->is_sound, LANES) & used) == used;
+}
+
+static ALWAYS_INLINE void F(tile_sums_of)(double *p_sum, double *q_sum, const REAL *p, const REAL *q, ptrdiff_t length) {
+    F(lanes) mass, other;
+    F(lane_sums)(&mass, &other, p, q, length);
+    F(lane_values)(p_sum, &mass);
+    F(lane_values)(q_sum, &other);
+}
+
+/* The lowest q that the sweep takes beside this constant; NaN, which nothing compares with, for a constant out of range. */
+static ALWAYS_INLINE REAL F(lowest_beside)(REAL c) {
+    int in_range = (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT);
+    return in_range ? LOWEST_WEIGHT / (c < 1 ? c : 1) : NAN;
+}
+
+/* c = sum p / sum q for every lane: one number, or (exact) in two parts. */
+static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, const double *p, const double *q,
+                                            const int exact) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double c = p[j] / q[j], c_low = exact ? difference_f64(p[j], c, q[j]) / q[j] : 0.0;
+        row->c[j] = (REAL)c;
+        row->c_low[j] = exact ? (REAL)((c - (double)row->c[j]) + c_low) : 0;
+        row->limit[j] = 0;
+        lowest[j] = F(lowest_beside)(row->c[j]);
+    }
+}
+
+/* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
+static unsigned F(tile_kl_divergence)(double *result, const void *p, const void *q, ptrdiff_t length,
+                                   ptrdiff_t count, const klfast_row *told) {
+    double p_sum[LANES], q_sum[LANES];
+    REAL lowest[LANES];
+    F(constants) row;
+    F(sweep) sums;
+    F(tile_sums) tile;
+    int certain[LANES];
+    F(tile_sums_of)(p_sum, q_sum, p, q, length);
+    F(tile_quotients)(&row, lowest, p_sum, q_sum, 0);
+    row.ahead_p = told->ahead_a;
+    row.ahead_q = told->ahead_b;
+    F(divergence_fast)(&sums, p, q, length, &row);
+    F(tile_conclude)(&tile, &sums, lowest);
+    if (!F(all_sound)(&tile, count)) { /* the same bits for lanes without zeros, since c_low is 0 */
+        F(divergence_careful)(&sums, p, q, length, &row);
+        F(tile_conclude)(&tile, &sums, lowest);
+    }
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double w = -tile.second[j] / tile.mass[j];
+        double correction = w * w * (0.5 - w * (0x1.5555555555555p-2 - 0.25 * w));
+        double value = tile.first[j] / tile.mass[j] - correction;
+        int is_close = (fabs(w) < 0x1p-20) & (correction <= 0.5 * value);
+        int is_zero = (tile.first[j] == 0) & (tile.second[j] == 0);
+        certain[j] = tile.is_sound[j] & (is_close | is_zero | tile.is_infinite[j]);
+        result[j] = tile.is_infinite[j] ? HUGE_VAL : is_zero ? 0.0 : value;
+    }
+    return lane_bits(certain, LANES);
+}
+
+/* first/p + log(1 + x) with x = (sum q)/c - 1, which is next to nothing. */
+static unsigned F(tile_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
+                                   ptrdiff_t count, const klfast_row *told) {
+    (void)count;
+    double p_sum[LANES], q_sum[LANES];
+    REAL lowest[LANES];
+    F(constants) row;
+    F(sweep) sums;
+    F(tile_sums) tile;
+    int certain[LANES];
+    row.ahead_p = told->ahead_a;
+    row.ahead_q = told->ahead_b;
+    F(tile_sums_of)(p_sum, q_sum, p, q, length);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        row.c[j] = (REAL)q_sum[j];
+        row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
+        lowest[j] = (row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM) ? SMALLEST_NORMAL : NAN;
+    }
+    F(cross_entropy_careful)(&sums, p, q, length, &row);
+    F(tile_conclude)(&tile, &sums, lowest);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double c = (double)row.c[j], large = tile.largest[j], rest = tile.second[j];
+        double excess = large > 0 ? (large - c) + rest : rest - c, x = excess / c;
+        double correction = x - x * x * (0.5 - x * (0x1.5555555555555p-2 - 0.25 * x));
+        double value = tile.first[j] / tile.mass[j] + correction;
+        certain[j] = tile.is_sound[j] & ((fabs(x) < 0x1p-20) | tile.is_infinite[j]);
+        result[j] = tile.is_infinite[j] ? HUGE_VAL : value > 0 ? value : 0.0;
+    }
+    return lane_bits(certain, LANES);
+}
+
+/* The plain sums: no constant, no correction. */
+static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const REAL allowed, const int with_second) {
+    REAL lowest[LANES];
+    F(tile_sums) tile;
+    int certain[LANES];
+    for (int j = 0; j < LANES; j++) lowest[j] = allowed;
+    F(tile_conclude)(&tile, sums, lowest);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double value = tile.first[j] + (with_second ? tile.second[j] : 0.0);
+        certain[j] = tile.is_sound[j];
+        result[j] = tile.is_infinite[j] ? HUGE_VAL : value;
+    }
+    return lane_bits(certain, LANES);
+}
+
+static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const void *q, ptrdiff_t length,
+                                   ptrdiff_t count, const klfast_row *told) {
+    (void)count;
+    F(constants) row = F(same_constants)(1, 0, 0, p, q, told);
+    F(sweep) sums;
+    F(raw_divergence_careful)(&sums, p, q, length, &row);
+    return F(tile_raw_result)(result, &sums, LOWEST_WEIGHT, 1);
+}
+
+static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
+                                   ptrdiff_t count, const klfast_row *told) {
+    (void)count;
+    F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
+    F(sweep) sums;
+    F(cross_entropy_careful)(&sums, p, q, length, &row);
+    return F(tile_raw_result)(result, &sums, SMALLEST_NORMAL, 0);
+}
