@@ -39,6 +39,16 @@ def js_series(z):
     return ((1 + s) * mp.log1p(s) + (1 - s) * mp.log1p(-s)) / (2 * z)
 
 
+def js_far_series(v):
+    """(2-v)*log(2-v)/2: the smooth part of the above where s = 1 - v is large."""
+    return (2 - v) * mp.log(2 - v) / 2
+
+
+def log1p_series(t):
+    """log1p(t)/t."""
+    return mp.mpf(1) if t == 0 else mp.log1p(t) / t
+
+
 def remez(function, low, high, first, count):
     """Coefficients x^first ... x^(first+count-1) minimising max |poly - function| / |function at the same x|.
 
@@ -146,6 +156,8 @@ POLYNOMIALS = [
         {"f32": 6, "f64": 14},
         "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502",
     ),
+    ("js_far_polynomial", "v", js_far_series, "0", "0.502", {"f32": 7}, "(2-v)*log(2-v)/2, 0 <= v <= 0.502"),
+    ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
 TYPES = {"f32": ("float", 24, "f"), "f64": ("double", 53, "")}
 

@@ -99,7 +99,7 @@ def common_type(inputs):
     """(the type of the results, the type to compute with): halves and floats are computed as float."""
     brains = [one for one in inputs if one.is_bfloat16]
     if len(brains) == len(inputs):
-        return brains[0].dtype, np.dtype(np.float32)
+        return brains[0].dtype.newbyteorder("="), np.dtype(np.float32)
     floats = [one.array.dtype if one.array.dtype.kind == "f" else np.dtype(np.float64) for one in inputs]
     result = np.result_type(*(np.dtype(np.float32) if one.is_bfloat16 else own for one, own in zip(inputs, floats)))
     return result.newbyteorder("="), np.result_type(result, np.float32)
@@ -128,12 +128,14 @@ def chunks(inputs, mask, result, compute, size):
     with iterator:
         iterator.reset()
         for pieces in iterator:
-            numbers = [one._replace(array=piece).numbers() for one, piece in zip(inputs, pieces)]
+            numbers = [
+                one._replace(array=piece).numbers().astype(compute, copy=False) for one, piece in zip(inputs, pieces)
+            ]
             chosen = None if mask is None else pieces[len(inputs)].view(np.uint8)
             target = _widened(pieces[-1]) if brain_result else pieces[-1]
             yield numbers[0], numbers[-1], chosen, target
             if brain_result:
-                pieces[-1][...] = _rounded(target)
+                np.copyto(pieces[-1], _rounded(target), where=True if mask is None else pieces[len(inputs)])
 
 
 def _widened(bits):

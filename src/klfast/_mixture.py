@@ -2,7 +2,7 @@
 
     JS = sum w_i*D(p_i || m),  m = sum w_i*p_i
 
-Rounding m changes nothing of first order, for m is where the sum is least; so the accuracy is that of the divergences.
+The sum is least at m, and an m that is a little off (by rounding, 2^-53 of each entry) adds D(m || that m): some 2^-106.
 """
 
 import math
@@ -45,51 +45,65 @@ def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normal
     if out is not None:
         named |= {"weights": np.asarray(weights)} if weights is not None else {}
         _checks.output(out, shape, named if chosen is None else named | {"where": chosen})
-    results = np.empty(_layout.result_shape(members[0].array.shape, axes, True))
-    for place in _slabs(members[0].array.shape, axes):
-        _mix(members, masks, place, axes, shares, n_threads, results[place])
+    results = np.empty(shape)
+    kept = tuple(axis for axis in range(members[0].array.ndim) if axis not in axes)
+    for place in _slabs(tuple(members[0].array.shape[axis] for axis in kept), members[0].array.size):
+        rows = [_rows(one, mask, kept + axes, len(kept), place) for one, mask in zip(members, masks)]
+        results.reshape(_layout.result_shape(members[0].array.shape, axes, False))[place] = _mix(
+            rows, shares, n_threads
+        )
     if log_base is not None:
         results /= log_base
     if out is None:
-        return results.reshape(shape)[()]
-    out[...] = results.reshape(shape)
+        return results[()]
+    out[...] = results
     return out
 
 
-def _slabs(shape, axes):
+def _slabs(kept_shape, size):
     """Indices that cut the first axis that is not reduced into pieces small enough to be mixed at once."""
-    kept = [axis for axis in range(len(shape)) if axis not in axes]
-    if not kept:
+    if not kept_shape:
         yield ()
         return
-    axis = kept[0]
-    step = max(1, SLAB * shape[axis] // max(1, math.prod(shape)))
-    for start in range(0, shape[axis], step):
-        yield (slice(None),) * axis + (slice(start, start + step),)
+    step = max(1, SLAB * kept_shape[0] // max(1, size))
+    for start in range(0, kept_shape[0], step):
+        yield (slice(start, start + step),)
 
 
-def _mix(members, masks, place, axes, shares, n_threads, results):
-    """The divergences of one slab."""
-    counted = [member for member in zip(shares, members, masks) if member[0] > 0]
-    first = _normalized(*counted[0][1:], place, axes)
-    mixture, same = np.zeros(first.shape), np.ones(first.shape, bool)
-    for share, one, mask in counted:
-        part = _normalized(one, mask, place, axes)
-        same &= part == first
-        mixture += share * part
-    # Where all agree, their mixture is the same number, whatever rounding makes of it: identical rows are 0 apart.
-    np.copyto(mixture, first, where=same)
-    results[...] = 0.0
-    for share, one, mask in counted:
-        named = {"p": _normalized(one, mask, place, axes), "q": mixture}
-        results += share * reduce("kl_divergence", named, axis=axes, keepdims=True, out=None, n_threads=n_threads)
+def _rows(one, mask, order, n_kept, place):
+    """The numbers of one member in one slab, its distributions along the last axis, 0 where they do not count.
 
-
-def _normalized(one, mask, place, axes):
-    """The rows of one distribution divided by their sums, in float64; a row that is none becomes NaN."""
-    values = one._replace(array=one.array[place]).numbers().astype(np.float64)
+    Always the same layout, so that no sum depends on that of the input.
+    """
+    values = one._replace(array=one.array.transpose(order)[place]).numbers()
     if mask is not None:
-        values[~mask[place]] = 0.0
+        values = np.where(mask.transpose(order)[place], values, values.dtype.type(0))
+    return np.ascontiguousarray(values).reshape(*values.shape[:n_kept], math.prod(values.shape[n_kept:]))
+
+
+def _mix(rows, shares, n_threads):
+    """The divergences of one slab."""
+    counted = [(share, part) for share, part in zip(shares, rows) if share > 0]
+    first = _normalized(counted[0][1])
+    mixture, same, possible = np.zeros(first.shape), np.ones(first.shape, bool), np.zeros(first.shape, bool)
+    for share, values in counted:
+        part = _normalized(values)
+        same &= part == first
+        possible |= values > 0
+        mixture += share * part
+    # What is possible in one member is so in the mixture, even if its share is below the smallest number.
+    np.copyto(mixture, np.finfo(np.float64).smallest_subnormal, where=possible & (mixture == 0.0))
+    result = np.zeros(first.shape[:-1])
+    for share, values in counted:
+        named = {"p": values, "q": mixture}
+        result += share * reduce("kl_divergence", named, axis=-1, keepdims=False, out=None, n_threads=n_threads)
+    # Where all members agree, they are no distance apart, whatever rounding makes of their mixture.
+    return np.where(same.all(axis=-1) & (result >= 0.0), 0.0, result)
+
+
+def _normalized(values):
+    """Rows divided by their sums, in float64; a row that is no distribution becomes NaN."""
+    values = values.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        values /= values.max(axis=axes, keepdims=True, initial=0.0)
-        return values / values.sum(axis=axes, keepdims=True)
+        values /= values.max(axis=-1, keepdims=True, initial=0.0)
+        return values / values.sum(axis=-1, keepdims=True)

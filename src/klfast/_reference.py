@@ -55,6 +55,7 @@ def js_divergence(p, q=None, *, axis=-1, keepdims=False, where=None, base=None, 
     shares = shares / np.sum(shares)
     middle = sum(share * member for share, member in zip(shares, members) if share > 0.0)
     terms = [_times_log(member, member) - _times_log(member, middle) for member in members]
+    terms = [np.where(middle == 0.0, 0.0, term) for term in terms]  # half of the smallest number is 0
     total = sum(share * term for share, term in zip(shares, terms) if share > 0.0)
     return _in_base(np.maximum(_sum(total, axis, keepdims, normalize), 0.0), base)
 
@@ -82,7 +83,7 @@ def chi2_divergence(p, q, *, axis=-1, keepdims=False, where=None, normalize=True
     """sum (p - q)^2/q; an event impossible in both adds nothing."""
     p, q = _weights(axis, where, normalize, p, q)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where((p == 0.0) & (q == 0.0), 0.0, (p - q) ** 2 / q)
+        terms = np.where((p == 0.0) & (q == 0.0), 0.0, (p - q) / q * (p - q))  # a square might underflow
     return _sum(terms, axis, keepdims, normalize)
 
 
@@ -98,16 +99,19 @@ def renyi_divergence(p, q, alpha, *, axis=-1, keepdims=False, where=None, base=N
     """log(sum p^alpha*q^(1-alpha))/(alpha - 1), with its limits at 0, 1 and infinity."""
     if alpha == 1.0:
         return kl_divergence(p, q, axis=axis, keepdims=keepdims, where=where, base=base)
-    p, q = _weights(axis, where, True, p, q)
+    p, q = _weights(axis, where, False, p, q)
     possible = p > 0.0
+    p, q = _normalized(p, axis), _normalized(q, axis)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if alpha == np.inf:
             ratios = np.where(possible | np.isnan(p + q), p / q, 0.0)
+            ratios = np.where(possible & (q == 0.0), np.inf, ratios)
             result = np.log(np.max(ratios, axis=axis, keepdims=keepdims, initial=0.0))
-            result = np.where(_sum(ratios, axis, keepdims, True) == 0.0, np.nan, result)
+            result = np.where(_sum(ratios, axis, keepdims, True) > 0.0, result, np.nan)
         else:
             terms = np.where(possible | np.isnan(p + q), p**alpha * q ** (1.0 - alpha), 0.0)
-            terms = np.where((q == 0.0) & (alpha < 1.0), 0.0, terms) + 0.0 * (p + q)  # NaN**0 is 1, and no weight
+            impossible = np.inf if alpha > 1.0 else 0.0  # said here, for p**alpha may underflow
+            terms = np.where(possible & (q == 0.0), impossible, terms) + 0.0 * (p + q)  # NaN**0 is 1, and no weight
             result = np.log(_sum(terms, axis, keepdims, True)) / (alpha - 1.0)
     return _in_base(np.maximum(result, 0.0), base)
 
@@ -165,7 +169,7 @@ def kl_div(p, q, *, where=None):
     terms = rel_entr(p, q)
     with np.errstate(invalid="ignore"):
         limit = np.isinf(p) ^ np.isinf(q)  # of one of them alone: the other does not matter any more
-        return _selected(where, np.where(np.isposinf(terms) | limit, np.abs(terms), terms - p + q))
+        return _selected(where, np.where(np.isposinf(terms) | limit, np.abs(terms) + np.inf, terms - p + q))
 
 
 def _selected(where, values):

@@ -81,7 +81,7 @@ def rel_entr(p, q, *, out=None, where=None, n_threads=None, dtype=None):
 def kl_div(p, q, *, out=None, where=None, n_threads=None, dtype=None):
     """The term of the generalised Kullback-Leibler divergence, p*log(p/q) - p + q, for every pair of elements.
 
-    It is never negative, also for numbers that are not normalised, and 0 only where p = q.
+    It is never negative, also for numbers that are not normalised, and 0 where p = q.
 
     Parameters
     ----------

@@ -30,9 +30,9 @@ static double comparison_value(const weights_state *s, int kind, int raw) {
         if (raw) return 0.5 * f;
         return s->largest == 0 || 0.5 * f > LN2_DOUBLE ? LN2_DOUBLE : 0.5 * f;
     case TOTAL_VARIATION:
-        return raw || f < 2.0 ? 0.5 * f : 1.0;
+        return raw || (s->largest > 0 && f < 2.0) ? 0.5 * f : 1.0;
     case HELLINGER:
-        return raw || f < 2.0 ? sqrt(0.5 * f) : 1.0;
+        return raw || (s->largest > 0 && f < 2.0) ? sqrt(0.5 * f) : 1.0;
     default:
         return f;
     }
@@ -44,37 +44,64 @@ static void set_quotient(klfast_row *row, wide_sum p, wide_sum q) {
     set_constant(row, c, rest / sum_value(q));
 }
 
+/* The relative error w of c is known: takes it out, so that w is next to nothing after the next walk. */
+static void refine_constant(klfast_row *row, double w) {
+    double c = row->constant, step = -w / (1.0 + w);
+    wide_sum fresh = {c, row->constant_low};
+    add_number(&fresh, c * step);
+    set_constant(row, fresh.high, fresh.low + row->constant_low * step);
+}
+
+/* After a walk of sums. Rows that go through unusual_comparison.h get both sums near 1, so that no term leaves the range
+ * that the result does not leave. */
+static int comparison_sums_finish(const weights_state *s, klfast_row *row) {
+    wide_sum p = s->mass, q = s->second;
+    if (!sums_finish(s, row, sum_value(p), sum_value(q), 1.0)) return 0;
+    if (is_sums(row->walk)) return 1;
+    int extreme = row->scale_p != 1.0 || row->scale_q != 1.0 || row->repeats > 1 || !is_moderate(sum_value(p) / sum_value(q));
+    row->walk = extreme ? WALK_ONE_BY_ONE : WALK_CAREFUL;
+    if (extreme) {
+        bring_to_one(&row->scale_p, &p);
+        bring_to_one(&row->scale_q, &q);
+    }
+    set_quotient(row, p, q);
+    return 1;
+}
+
+/* What comes after a walk whose constant was not good enough, or whose terms left the range: once more with a better
+ * constant; then in double, one element at a time, with both sums near 1. */
+static void plan_repeat(klfast_row *row, double w, int overflows) {
+    row->repeats = overflows && row->repeats < 1 ? 2 : row->repeats + 1;
+    if (row->repeats == 2) {
+        row->is_float = 0;
+        row->walk = WALK_WIDE_SUMS;
+    } else if (!(fabs(w) < 0.5)) row->walk = row->repeats == 1 ? WALK_SUMS : WALK_WIDE_SUMS;
+    else {
+        refine_constant(row, w);
+        row->walk = row->repeats == 1 ? WALK_CAREFUL : WALK_ONE_BY_ONE;
+    }
+}
+
 static int comparison_finish(const klfast_state *state, klfast_row *row, double *result, int kind) {
     const weights_state *s = &state->weights;
-    double p = sum_value(s->mass);
+    double p = sum_value(s->mass), w = -sum_value(s->second) / p;
     *result = NAN;
-    if (is_sums(row->walk)) {
-        if (!sums_finish(s, row, p, sum_value(s->second), 1.0)) return 0;
-        if (is_sums(row->walk)) return 1;
-        row->walk = WALK_CAREFUL;
-        set_quotient(row, s->mass, s->second);
-        return 1;
-    }
+    if (is_sums(row->walk)) return comparison_sums_finish(s, row);
     if (s->flags & HAS_NAN) return 0;
-    if (needs_scaling(s, row)) return 1;
-    double w = -sum_value(s->second) / p, whole = 1.0 + w;
+    if (row->repeats < 2 && needs_scaling(s, row)) return 1;
     if (!(p > 0)) return 0;
-    if (!comparison_is_certain(s, kind, row->is_float) && row->repeats < 3) {
-        row->repeats++;
-        if (!(whole > 0x1p-20 && whole < 0x1p20) && row->was_summed) return 0;
-        if (!(whole > 0x1p-20 && whole < 0x1p20)) {
-            row->walk = WALK_SUMS;
-            return 1;
-        }
-        double c = row->constant, step = -w / whole;
-        wide_sum fresh = {c, row->constant_low};
-        row->walk = row->repeats > 1 ? WALK_ANCHORED : WALK_CAREFUL;
-        if (row->repeats > 1) row->is_float = 0; /* from here on in double */
-        add_number(&fresh, c * step);
-        set_constant(row, fresh.high, fresh.low + row->constant_low * step);
+    int overflows = sum_value(s->first) == HUGE_VAL && !(s->flags & IS_INFINITE);
+    if (row->repeats < 3 && (overflows || !comparison_is_certain(s, kind, row->is_float))) {
+        plan_repeat(row, w, overflows);
         return 1;
     }
-    *result = comparison_value(s, kind, 0);
+    klfast_state last = *state;
+    if (kind == TOTAL_VARIATION && row->repeats == 3) { /* the last bit of c is too coarse: what is left is the largest's */
+        double a = s->largest_p * row->scale_p, b = s->q_beside_largest_p * row->scale_q;
+        double d = difference_any(a, row->constant, b) - row->constant_low * b;
+        add_number(&last.weights.first, fabs(d - sum_value(s->second)) - fabs(d));
+    }
+    *result = comparison_value(&last.weights, kind, 0);
     return 0;
 }
 

@@ -4,13 +4,32 @@
  * lost when p and q are close. One loop serves long rows and tiles (short rows, one in each lane). It takes zeros; what it
  * cannot do is noticed at the end of the block, and done by the functions of unusual_comparison.h. */
 
+#if CARRY
+/* Of the middle (p + c*q)/2, whose rounding has no effect of first order. */
+static ALWAYS_INLINE double js_term_f64(double p, double cq, double d) {
+    double half = 0.5 * d, middle = 0.5 * (p + cq);
+    return gap_from_f64(p, middle, half) + gap_from_f64(cq, middle, -half);
+}
+#else
+/* m*J(s) with m = p + c*q, s = d/m, J(s) = ((1+s)log(1+s) + (1-s)log(1-s))/2: a series in s*s up to |s| = 1/2; beyond,
+ * with v = 1 - |s| = 2*min(p, c*q)/m, what is smooth in v as a polynomial, and v*log(v)/2. One division for both. */
+static ALWAYS_INLINE float js_term_f32(float p, float cq, float d) {
+    float m = p + cq, inverse = 1 / (m > SMALLEST_NORMAL ? m : SMALLEST_NORMAL), guess = d * inverse;
+    float s = fma_f32(fma_f32(-guess, m, d), inverse, guess), z = s * s;
+    float v = 2 * (p < cq ? p : cq) * inverse;
+    int32_t field = (bits_f32(v) - TWO_THIRDS_BITS) & EXPONENT_MASK;
+    float t = from_bits_f32(bits_f32(v) - field) - 1, k = exponent_f32(field);
+    float log_v = fma_f32(k, LN2_PER_FIELD, t * log1p_polynomial_f32(t));
+    float near = z * js_polynomial_f32(z), far = fma_f32(0.5f * v, log_v, js_far_polynomial_f32(v));
+    float value = v > 0.5f ? near : far;
+    return m * value;
+}
+#endif
+
 /* f(p, c*q); d = p - c*q. Largest error 9 u (Jensen-Shannon), 1 u (total variation), 6 u (others). A p or q of 0 is
  * taken, also both; where the answer is infinite it is not, and any number comes out. */
 static ALWAYS_INLINE REAL F(comparison_term)(REAL p, REAL cq, REAL d, const int kind) {
-    if (kind == JENSEN_SHANNON) { /* of m = (p + c*q)/2, whose rounding has no effect of first order */
-        REAL half = (REAL)0.5 * d, middle = (REAL)0.5 * (p + cq);
-        return F(gap_from)(p, middle, half) + F(gap_from)(cq, middle, -half);
-    }
+    if (kind == JENSEN_SHANNON) return F(js_term)(p, cq, d);
     if (kind == TOTAL_VARIATION) return F(absolute)(d);
     if (kind == HELLINGER) { /* (sqrt p - sqrt cq)^2 without the difference */
         REAL sum = F(root)(p) + F(root)(cq), quotient = d / (sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL);
@@ -21,8 +40,20 @@ static ALWAYS_INLINE REAL F(comparison_term)(REAL p, REAL cq, REAL d, const int 
     return d * F(log_ratio_from)(p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, least, d);
 }
 
-/* Whether small p are as bad as small q, and p = 0 < q as q = 0 < p. */
-static ALWAYS_INLINE int F(is_symmetric)(const int kind) { return kind == JENSEN_SHANNON || kind == JEFFREYS; }
+/* `watch` where nothing is impossible, and it counts whether p and q have an event in common. For Jensen-Shannon small p
+ * are as bad as small q (`both`). */
+static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int both) {
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL a = p[part + j], b = q[part + j], lower = a < b ? a : b, higher = a < b ? b : a;
+            REAL least = both ? (lower > 0 ? lower : higher > 0 ? higher : INFINITY) : b > 0 ? b : INFINITY;
+            sums->lowest[j] = least < sums->lowest[j] ? least : sums->lowest[j];
+            sums->largest[j] = lower > sums->largest[j] ? lower : sums->largest[j];
+            sums->sign[j] |= F(bits)(a) | F(bits)(b);
+        }
+    }
+}
 
 static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
                                              const F(constants) *restrict row, const int kind) {
@@ -34,12 +65,12 @@ static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restri
             REAL d = F(fma)(-row->c_low[j], b, F(difference)(a, row->c[j], b));
             first[part + j] = F(comparison_term)(a, row->c[j] * b, d, kind);
             second[part + j] = d;
-            REAL both = a < b ? a : b;
-            local->largest[j] = both > local->largest[j] ? both : local->largest[j];
         }
     }
-    F(watch)(local, p, q, 1);
-    if (F(is_symmetric)(kind)) F(watch)(local, q, p, 1);
+    if (kind == JENSEN_SHANNON) F(watch_both)(local, p, q, 1);
+    else if (kind == TOTAL_VARIATION || kind == HELLINGER) F(watch_both)(local, p, q, 0);
+    else F(watch)(local, p, q, 1);
+    if (kind == JEFFREYS) F(watch)(local, q, p, 1); /* p = 0 < q is as bad as q = 0 < p */
     F(fold)(&local->mass, p);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);
@@ -80,6 +111,8 @@ COMPARISON_SWEEP(JEFFREYS)
 COMPARISON_SWEEP(CHI_SQUARED)
 #undef COMPARISON_SWEEP
 
+#include "sparse.inc.h"
+
 typedef void F(sweep_function)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row);
 static F(sweep_function) *const F(comparison_sweeps)[] = {F(sweep_JENSEN_SHANNON), F(sweep_TOTAL_VARIATION),
                                                           F(sweep_HELLINGER), F(sweep_JEFFREYS), F(sweep_CHI_SQUARED)};
@@ -90,14 +123,26 @@ static void F(comparison_unusual)(weights_state *state, const REAL *p, const REA
 static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                               const klfast_row *row, int kind) {
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
-    int in_range = row->walk != WALK_ANCHORED && row->scale_p == 1.0 && row->scale_q == 1.0 &&
+    int in_range = row->walk != WALK_ONE_BY_ONE && row->scale_p == 1.0 && row->scale_q == 1.0 &&
                    (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
     memset(state, 0, sizeof *state);
     if (in_range) {
         F(constants) constants = F(same_constants)(c, c_low, 0, p, q, row);
         F(sweep) sums;
-        F(comparison_sweeps)[kind](&sums, p, q, length, &constants);
-        if (F(conclude)(state, &sums, LOWEST_WEIGHT / (c < 1 ? c : 1), 1) && state->first.high <= HIGHEST_SUM) return;
+        REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1);
+        ptrdiff_t begin = 0;
+        if (kind == JENSEN_SHANNON && F(is_sparse)(p, q, length)) {
+            ptrdiff_t whole = length - length % F(GROUP);
+            if (F(js_sparse)(state, p, q, whole, &constants, lowest)) begin = whole;
+        }
+        klfast_state rest;
+        memset(&rest, 0, sizeof rest);
+        F(comparison_sweeps)[kind](&sums, p + begin, q + begin, length - begin, &constants);
+        int usual = F(conclude)(&rest.weights, &sums, lowest, 1);
+        klfast_state all = {.weights = *state};
+        weights_join(&all, &rest);
+        *state = all.weights;
+        if (usual && state->first.high <= HIGHEST_SUM) return;
         memset(state, 0, sizeof *state);
     }
     F(comparison_unusual)(state, p, q, length, row, kind);

@@ -96,16 +96,25 @@ static double kl_div_any(double p, double q) {
     if (q == 0) return HUGE_VAL;
     if (p == HUGE_VAL || q == HUGE_VAL) return p == q ? NAN : HUGE_VAL;
     double shift = middle_shift(p);
-    if (shift == middle_shift(q) || (p < 4 * q && q < 4 * p)) /* both at the same end, or close to each other */
+    if (p < 0x1p200 * q && q < 0x1p200 * p) /* close enough to be moved together */
         return kl_div_usual(p * power_of_two_f64(shift), q * power_of_two_f64(shift)) * power_of_two_f64(-shift);
     part = rel_entr_scaled(p, q, &unit);
     return (part - p * power_of_two_f64(unit)) * power_of_two_f64(-unit) + q;
 }
 
 static double elementwise_any(double p, double q, int kind) {
+    if (is_usual(p) && is_usual(q)) { /* the same bits whatever the neighbours are */
+        double value = kind == KL_DIV ? kl_div_usual(p, q) : rel_entr_usual(p, q);
+        return kind == ENTR ? 0.0 - value : value;
+    }
     if (kind == KL_DIV) return kl_div_any(p, q);
     if (kind == REL_ENTR) return rel_entr_any(p, q);
-    return p < 0 ? -HUGE_VAL : p == 0 ? 0.0 : -rel_entr_any(p, 1.0);
+    return p < 0 ? -HUGE_VAL : p == 0 ? 0.0 : 0.0 - rel_entr_any(p, 1.0);
+}
+
+/* a where mask is 0, b where it is -1; with bits, because GCC makes branches of choices that hang together. */
+static ALWAYS_INLINE double either(int64_t mask, double a, double b) {
+    return from_bits_f64((bits_f64(a) & ~mask) | (bits_f64(b) & mask));
 }
 
 /* Zeros are taken along; what is unusual otherwise sends the step to the functions above. */
@@ -115,13 +124,12 @@ static ALWAYS_INLINE void elementwise_step(double *restrict out, const double *r
     AS_LOOP
     for (int j = 0; j < STEP; j++) {
         double a = p[j], b = kind == ENTR ? 1.0 : q[j];
-        double held_a = a == 0 ? 1.0 : a, held_b = b == 0 ? 1.0 : b;
+        int64_t no_a = -(int64_t)(a == 0), no_b = -(int64_t)(b == 0);
+        double held_a = either(no_a, a, 1.0), held_b = either(no_b, b, 1.0);
         double value = kind == KL_DIV ? kl_div_usual(held_a, held_b) : rel_entr_usual(held_a, held_b);
-        double beside_zero = kind == KL_DIV ? b : 0.0;
-        value = b == 0 ? (double)INFINITY : value;
-        value = a == 0 ? beside_zero : value;
+        value = either(no_a, either(no_b, value, INFINITY), kind == KL_DIV ? b : 0.0);
         out[j] = kind == ENTR ? 0.0 - value : value;
-        unusual |= is_usual(held_a) & is_usual(held_b) ? 0 : 1;
+        unusual |= (int64_t)!(is_usual(held_a) & is_usual(held_b));
     }
     if (unusual)
         for (int j = 0; j < STEP; j++) out[j] = elementwise_any(p[j], kind == ENTR ? 1.0 : q[j], kind);

@@ -207,4 +207,30 @@ static inline double js_polynomial_f64(double z) {
     return value;
 }
 
+/* (2-v)*log(2-v)/2, 0 <= v <= 0.502; relative error 4.5e-8. */
+static inline float js_far_polynomial_f32(float v) {
+    float value = 0x1.3ad0d80000000p-10f;
+    value = fma_f32(value, v, 0x1.dbe74e0000000p-11f);
+    value = fma_f32(value, v, 0x1.68506c0000000p-8f);
+    value = fma_f32(value, v, 0x1.5447ba0000000p-6f);
+    value = fma_f32(value, v, 0x1.00038e0000000p-3f);
+    value = fma_f32(value, v, -0x1.b172220000000p-1f);
+    value = fma_f32(value, v, 0x1.62e4300000000p-1f);
+    return value;
+}
+
+/* log1p(t)/t, |t| <= 0.334; relative error 3.3e-8. */
+static inline float log1p_polynomial_f32(float t) {
+    float value = 0x1.15645c0000000p-3f;
+    value = fma_f32(value, t, -0x1.3d49ba0000000p-3f);
+    value = fma_f32(value, t, 0x1.2094fe0000000p-3f);
+    value = fma_f32(value, t, -0x1.4fd1c20000000p-3f);
+    value = fma_f32(value, t, 0x1.99b6bc0000000p-3f);
+    value = fma_f32(value, t, -0x1.0016f80000000p-2f);
+    value = fma_f32(value, t, 0x1.55553a0000000p-2f);
+    value = fma_f32(value, t, -0x1.ffffcc0000000p-2f);
+    value = fma_f32(value, t, 0x1.0000000000000p+0f);
+    return value;
+}
+
 #endif

@@ -32,3 +32,5 @@
 #undef SQUARE
 #undef INTERLEAVE_LOW
 #undef INTERLEAVE_HIGH
+#undef TWO_THIRDS_BITS
+#undef SIGN_BITS

@@ -8,9 +8,12 @@
 #define STEP 64
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 0
+/* the signs in 64 bits of numbers */
+#define SIGN_BITS 0x8000000080000000ULL
 #define MANTISSA_BITS 23
 #define ONE_EXPONENT 0x00800000
 #define HALF_EXPONENT 0x00400000
+#define TWO_THIRDS_BITS 0x3f2aaaab
 #define EXPONENT_MASK ((int32_t)0xff800000)
 #define LN2 0x1.62e43p-1f
 #define LN2_PER_FIELD (LN2 * FIELD_UNIT_f32)

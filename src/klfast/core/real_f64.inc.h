@@ -8,6 +8,8 @@
 #define STEP 32
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 1
+/* the signs in 64 bits of numbers */
+#define SIGN_BITS 0x8000000000000000ULL
 #define MANTISSA_BITS 52
 #define ONE_EXPONENT 0x0010000000000000LL
 #define HALF_EXPONENT 0x0008000000000000LL

@@ -55,6 +55,12 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         *result = value >= 0 && order > 1 && sums->flags & IS_INFINITE ? HUGE_VAL : value;
         return 0;
     }
+    double w = -sum_value(sums->second) / sum_value(sums->mass), f = sum_value(sums->first) / sum_value(sums->mass);
+    if (order > 0 && row->repeats < 3 && fabs(w) < 0.5 && w * w > 0x1p-53 * f) {
+        row->repeats++;
+        refine_constant(row, w);
+        return 1;
+    }
     double value = sums->flags & OUT_OF_SCALE ? -1.0 : renyi_from_sums(sums, order);
     if (!(value >= 0)) {
         row->walk = WALK_TERMS;

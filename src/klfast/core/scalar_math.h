@@ -9,6 +9,7 @@ static double log1p_any(double x) {
         return fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s);
     }
     double total = 1.0 + x;
+    if (total > 0x1p1000 && total < HUGE_VAL) return log_ratio_f64(total * 0x1p-600, 1.0) + 600 * 0x1.62e42fefa39efp-1;
     if (!(total <= 0x1p1000)) return total;
     return log_ratio_f64(total, 1.0) + (x - (total - 1.0)) / total;
 }
@@ -41,6 +42,12 @@ static double rounding_of_difference(double a, double b, double rounded) {
 
 /* log(1 + exp(x)), without overflow. */
 static double softplus(double x) { return x > 0 ? x + log1p_any(exp_any(-x)) : log1p_any(exp_any(x)); }
+
+/* a - c*b with one rounding, also at the upper end of the range, where the parts of difference_f64 may leave it. */
+static double difference_any(double a, double c, double b) {
+    if (!(a > 0x1p900 || c * b > 0x1p900)) return difference_f64(a, c, b);
+    return difference_f64(a * 0x1p-200, c, b * 0x1p-200) * 0x1p200;
+}
 
 /* log(a/b) for any positive a and b, subnormal and huge ones too. */
 static double log_ratio_any(double a, double b) {

@@ -72,7 +72,8 @@ enum {
     WALK_WIDE_SUMS, /* the same, scaled and one element at a time: for rows whose sums leave the range */
     WALK_FAST,      /* with a c that may be a guess or rounded */
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
-    WALK_ANCHORED,  /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
+    WALK_ANCHORED, /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
+    WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near 1 */
     WALK_TERMS,     /* logits, Jensen-Shannon: the totals are known */
 };
 

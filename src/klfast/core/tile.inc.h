@@ -144,7 +144,7 @@ static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const R
     for (int j = 0; j < LANES; j++) {
         double value = tile.first[j] + (with_second ? tile.second[j] : 0.0);
         certain[j] = tile.is_sound[j];
-        result[j] = tile.is_infinite[j] ? HUGE_VAL : value;
+        result[j] = tile.is_infinite[j] && value == value ? HUGE_VAL : value;
     }
     return lane_bits(certain, LANES);
 }

@@ -104,7 +104,7 @@ static void divergence_unusual_f64(weights_state *state, const double *p, const 
             add_number(&state->first, a * log_ratio_any(a, b));
             continue;
         }
-        double d = difference_f64(a, c, b) - c_low * b;
+        double d = difference_any(a, c, b) - c_low * b;
         add_number(&state->second, d);
         if (a == 0) add_number(&state->first, cb);
         else if (q[i] == 0) continue;

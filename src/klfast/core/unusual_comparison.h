@@ -2,36 +2,70 @@
 #ifndef KLFAST_UNUSUAL_COMPARISON_H
 #define KLFAST_UNUSUAL_COMPARISON_H
 
-/* f(p, c*q), one element at a time, for numbers anywhere in the range. */
-static double comparison_term_any(double p, double cq, double d, int kind) {
-    double half = 0.5 * d, middle = 0.5 * p + 0.5 * cq;
-    if (p == 0 && cq == 0) return 0;
+/* What lies below this is brought up before it is compared: its last bits may be below the smallest double. */
+#define LOW 0x1p-700
+#define UP 0x1p200
+
+/* log(p/(c*q)) from the numbers as they are given: scaling may have taken one of them out of the range. */
+static double log_ratio_told(double p, double q, const klfast_row *row) {
+    return log_ratio_any(p, q) + (log_ratio_any(row->scale_p, row->scale_q) - log_ratio_any(row->constant, 1.0));
+}
+
+/* p*(p/(c*q)), scaled, likewise: by mantissas and exponents. */
+static double square_over(double p, double q, const klfast_row *row) {
+    int exponent_p, exponent_q, exponent_c, scale_p, scale_q;
+    double part_p = frexp(p, &exponent_p), part_q = frexp(q, &exponent_q), part_c = frexp(row->constant, &exponent_c);
+    frexp(row->scale_p, &scale_p);
+    frexp(row->scale_q, &scale_q);
+    int exponent = 2 * (exponent_p + scale_p - 1) - (exponent_q + scale_q - 1) - exponent_c;
+    return ldexp(part_p * (part_p / (part_q * part_c)), exponent);
+}
+
+/* f(a, cb), d = a - cb, where none of them is that low, or only one and both are far apart. */
+static double comparison_term_any(double a, double cb, double d, int kind) {
+    double half = 0.5 * d, middle = 0.5 * a + 0.5 * cb;
+    if (!(middle > 0x1p-1000)) return 0; /* beside sums near 1 */
     switch (kind) {
     case JENSEN_SHANNON:
-        return gap_any(p, middle, half) + gap_any(cq, middle, -half);
+        return gap_any(a, middle, half) + gap_any(cb, middle, -half);
     case TOTAL_VARIATION:
         return fabs(d);
     case HELLINGER:
-        d /= sqrt(p) + sqrt(cq);
+        d /= sqrt(a) + sqrt(cb);
         return d * d;
     case CHI_SQUARED:
-        return cq > 0 ? d * (d / cq) : 0;
+        return cb > 0 ? d * (d / cb) : 0;
     default: /* both parts of (p - cq)*log(p/cq), for it may be d that is small or the logarithm */
-        return p > 0 && cq > 0 ? gap_any(p, cq, d) + gap_any(cq, p, -d) : 0;
+        return a > 0 && cb > 0 ? gap_any(a, cb, d) + gap_any(cb, a, -d) : 0;
     }
 }
 
+/* The same for p and q as they are given. */
+static double comparison_term_of(double p, double q, const klfast_row *row, int kind) {
+    double c = row->constant, c_low = row->constant_low, a = p * row->scale_p, b = q * row->scale_q;
+    double up_a = p * UP * row->scale_p, up_b = q * UP * row->scale_q;
+    if (p == 0 && q == 0) return 0;
+    if (a < LOW && c * b < LOW)
+        return comparison_term_any(up_a, c * up_b, difference_f64(up_a, c, up_b) - c_low * up_b, kind) / UP;
+    double d = difference_any(a, c, b) - c_low * b;
+    int is_low = c * b < LOW / UP || a < LOW / UP, is_far = is_low && p > 0 && q > 0;
+    if (is_far && kind == CHI_SQUARED && a > c * b) return square_over(p, q, row);
+    if (is_far && kind == JEFFREYS) return d * log_ratio_told(p, q, row);
+    return comparison_term_any(a, c * b, d, kind);
+}
+#undef LOW
+#undef UP
+
 static void comparison_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
                                    const klfast_row *row, int kind) {
-    double c = row->constant, c_low = row->constant_low;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
-        double a = p[i] * row->scale_p, b = q[i] * row->scale_q, d = difference_f64(a, c, b) - c_low * b;
+        double a = p[i] * row->scale_p, b = q[i] * row->scale_q;
         if (kind == JEFFREYS && p[i] == 0 && q[i] > 0) state->flags |= IS_INFINITE;
         state->largest = fmax(state->largest, fmin(p[i], q[i]));
         add_number(&state->mass, a);
-        add_number(&state->second, d);
-        add_number(&state->first, comparison_term_any(a, c * b, d, kind));
+        add_number(&state->second, difference_any(a, row->constant, b) - row->constant_low * b);
+        add_number(&state->first, comparison_term_of(p[i], q[i], row, kind));
     }
 }
 

@@ -50,6 +50,15 @@ static int needs_scaling(const weights_state *s, klfast_row *row) {
     return row->scale_p != 1.0 || row->scale_q != 1.0;
 }
 
+/* Multiplies a scale by the power of two that brings the sum to 1 .. 2, as far as the scale stays in the range. */
+static void bring_to_one(double *scale, wide_sum *sum) {
+    double up = from_bits_f64(0x7fe0000000000000LL - (bits_f64(sum->high) & 0x7ff0000000000000LL));
+    double most = 0x1p1000 / *scale, least = 0x1p-1000 / *scale;
+    up = up > most ? most : up < least ? least : up;
+    *scale *= up;
+    *sum = scaled_sum(*sum, up);
+}
+
 /* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0
  * if it has no answer. */
 static int sums_finish(const weights_state *s, klfast_row *row, double p, double q, double constant) {
@@ -86,6 +95,12 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
         find_anchor(s, row);
         return 1;
     }
+    if (is_sums(row->walk) && is_moderate(p) && is_moderate(q) && !is_moderate(p / q)) {
+        wide_sum near_p = s->mass, near_q = s->second;
+        bring_to_one(&row->scale_p, &near_p);
+        bring_to_one(&row->scale_q, &near_q);
+        return sums_finish(s, row, near_p.high, near_q.high, near_p.high / near_q.high);
+    }
     if (is_sums(row->walk)) return sums_finish(s, row, p, q, p / q);
     if (s->flags & HAS_NAN) return 0;
     if (needs_scaling(s, row)) return 1;
@@ -118,8 +133,9 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
 
 static int raw_finish(const klfast_state *state, klfast_row *row, double *result) {
     const weights_state *s = &state->weights;
+    double sum = sum_value(s->first);
     (void)row;
-    *result = s->flags & HAS_NAN ? NAN : s->flags & IS_INFINITE ? HUGE_VAL : sum_value(s->first);
+    *result = s->flags & HAS_NAN || sum != sum ? NAN : s->flags & IS_INFINITE ? HUGE_VAL : sum;
     return 0;
 }
 

@@ -1,0 +1,169 @@
+"""Renyi's divergence, and the Jensen-Shannon divergence of weighted distributions and stacks, are as accurate as promised.
+
+As in test_accuracy_divergences.py, at every CPU level, against exact values for the very numbers given.
+"""
+
+import functools
+
+import numpy as np
+import oracles
+import oracles_divergences
+import pytest
+from cpu_levels import LEVELS, call
+from distributions import PAIRS, pair
+from test_accuracy_divergences import ALPHAS, BOUNDS, DTYPES, wrong
+
+# Renyi ---------------------------------------------------------------------------------------------------------------
+
+RENYI_BOUND = 2.0**-45
+RENYI_NAMES = (
+    "uniform",
+    "Dirichlet 0.1",
+    "peaked",
+    "one-hot",
+    "confident and confident",
+    "zeros in p",
+    "zeros in both",
+    "ratio 1 +- 1e-1",
+    "ratio 1 +- 1e-5",
+    "ratio 1 +- 1e-12",
+    "one ulp",
+    "counts",
+    "small counts",
+    "long tail",
+)
+# Numbers at the ends of the range: these go through their logarithms, and errors are relative to the largest of them.
+THROUGH_LOGARITHMS = ("subnormal", "near overflow", "huge and tiny", "every exponent")
+
+
+@functools.cache
+def exact_renyi(alpha, name, length, dtype):
+    rows = [row.astype(np.float64) for row in pair(name, length, dtype)]
+    return oracles_divergences.renyi_divergence(*rows, alpha), oracles_divergences.size_of_logarithms(*rows)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", RENYI_NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_renyi_is_accurate(dtype, name, level):
+    cases = [(alpha, length) for length in (1, 2, 65, 300) for alpha in ALPHAS]
+    results, exact = {}, {}
+    for alpha, length in cases:
+        results[alpha, length] = call(level, "renyi_divergence", *pair(name, length, dtype), alpha)
+        exact[alpha, length] = exact_renyi(alpha, name, length, dtype)[0]
+    assert not wrong("renyi_divergence", results, exact, RENYI_BOUND)
+    assert all(result >= 0.0 for result in results.values())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", (0.5, 2))
+def test_renyi_is_accurate_for_long_rows(alpha, dtype, level):
+    case = "ratio 1 +- 1e-3", 20011, dtype
+    results = {alpha: call(level, "renyi_divergence", *pair(*case), alpha)}
+    assert not wrong("renyi_divergence", results, {alpha: exact_renyi(alpha, *case)[0]}, RENYI_BOUND)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", THROUGH_LOGARITHMS)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_renyi_at_the_ends_of_the_range_is_accurate_relative_to_the_logarithms(alpha, name, level):
+    beyond = {}
+    for length in (1, 2, 65, 300):
+        result = call(level, "renyi_divergence", *pair(name, length, "float64"), alpha)
+        exact, size = exact_renyi(alpha, name, length, "float64")
+        units = oracles.relative_error(result, exact, size) / RENYI_BOUND * min(1.0, abs(alpha - 1.0))
+        if not (units <= 1.0 and result >= 0.0):
+            beyond[length] = f"got {result!r}, exact {float(exact)!r}: {units:.3g} times the bound"
+    assert not beyond
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (1, 2, 65, 1000, 20011))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_renyi_of_order_one_is_the_kl_divergence_to_the_bit(dtype, length, level):
+    p, q = (np.stack(side) for side in zip(*(pair(name, length, dtype) for name in PAIRS), strict=True))
+    assert np.array_equal(call(level, "renyi_divergence", p, q, 1), call(level, "kl_divergence", p, q))
+
+
+# Weighted and stacked Jensen-Shannon ---------------------------------------------------------------------------------
+
+WEIGHTS = {"equal": (1.0, 1.0, 1.0), "unequal": (0.1, 0.2, 0.7), "one left out": (3.0, 0.0, 1.0)}
+
+
+@functools.cache
+def members(name, length, dtype):
+    """p and q, and p in the opposite order where they differ much, or else something between p and q."""
+    p, q = pair(name, length, dtype)
+    third = p[::-1] if name in ("uniform", "peaked") else ((p.astype(np.float64) + q) / 2).astype(dtype)
+    return np.stack([p, q, third])
+
+
+@functools.cache
+def exact_mixture(name, length, dtype, weights):
+    rows = list(members(name, length, dtype).astype(np.float64))
+    return oracles_divergences.mixture_divergence(rows[: len(weights)], weights)
+
+
+MIXED_NAMES = (
+    "uniform",
+    "Dirichlet 0.1",
+    "peaked",
+    "one-hot",
+    "zeros in both",
+    "blocks of zeros",
+    "ratio 1 +- 1e-1",
+    "ratio 1 +- 1e-5",
+    "ratio 1 +- 1e-12",
+    "one ulp",
+    "counts",
+    "small counts",
+)
+
+
+# The mixture itself is rounded, which shows below this.
+ROUNDED_MIXTURE = 2.0**-100
+
+
+def wrong_mixture(results, exact, dtype):
+    beyond = wrong("js_divergence", results, exact, BOUNDS[dtype])
+    return {key: what for key, what in beyond.items() if not abs(float(results[key] - exact[key])) <= ROUNDED_MIXTURE}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", MIXED_NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weighted_js_is_accurate(dtype, name, level):
+    results, exact = {}, {}
+    for length in (1, 2, 65, 1000):
+        p, q = members(name, length, dtype)[:2]
+        for weights in ((1.0, 1.0), (0.3, 0.7), (1e-3, 5.0)):
+            results[length, weights] = call(level, "js_divergence", p, q, weights=weights)
+            exact[length, weights] = exact_mixture(name, length, dtype, weights)
+    assert not wrong_mixture(results, exact, dtype)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("name", MIXED_NAMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_stacked_js_is_accurate(dtype, name, weights, level):
+    results, exact = {}, {}
+    for length in (1, 2, 65, 300):
+        rows = members(name, length, dtype)
+        results[length] = call(level, "js_divergence", rows, weights=WEIGHTS[weights])
+        exact[length] = exact_mixture(name, length, dtype, WEIGHTS[weights])
+    assert not wrong_mixture(results, exact, dtype)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_stack_without_weights_counts_all_alike(dtype, level):
+    rows = members("uniform", 65, dtype)
+    exact = exact_mixture("uniform", 65, dtype, WEIGHTS["equal"])
+    root = oracles_divergences.root(exact)
+    for operation, value, bound in (
+        ("js_divergence", exact, BOUNDS[dtype]),
+        ("js_distance", root, BOUNDS[dtype] / 2),
+    ):
+        assert not wrong(operation, {dtype: call(level, operation, rows)}, {dtype: value}, bound)

@@ -1,0 +1,101 @@
+"""The family keeps its promises at the ends of the range too: smallest and largest numbers, sums out of proportion, NaN."""
+
+import numpy as np
+import oracles
+import oracles_divergences
+import pytest
+from cpu_levels import LEVELS, call
+
+SMALLEST = 5e-324
+NAN, INF = np.nan, np.inf
+BOUND = 2.0**-49
+
+
+def assert_exact(level, operation, p, q, *arguments, bound=BOUND, **keywords):
+    module = oracles if operation == "kl_divergence" else oracles_divergences
+    rows = [np.asarray(row, np.float64) for row in (p, q)]
+    exact = getattr(module, operation)(*rows, *arguments, *keywords.values())
+    result = call(level, operation, p, q, *arguments, **keywords)
+    if exact >= 2**1024:
+        assert result == INF
+    elif exact == 0:
+        assert 0.0 <= result <= 2.0**-45
+    else:
+        error = oracles.relative_error(result, exact)
+        assert error <= bound, f"got {result!r}, exact {float(exact)!r}: {error / bound:.3g} times the bound"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("normalize", (True, False))
+@pytest.mark.parametrize("p, q", [([0.5, SMALLEST], [0.5, 0.0]), ([0.5, 0.0], [0.5, SMALLEST])])
+def test_js_of_the_smallest_number_beside_nothing(p, q, normalize, level):
+    assert_exact(level, "js_divergence", np.array(p), np.array(q), normalize=normalize)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("weights", ((1.0, 1.0), (0.3, 0.7)))
+def test_weighted_js_of_the_smallest_number(weights, level):
+    assert (
+        0.0 <= call(level, "js_divergence", np.array([SMALLEST, 1.0]), np.array([0.0, 7.0]), weights=weights) < 1e-300
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    "p, q", [([7.05, 1.0007], [7.05, 1.0]), ([1.0, 0.1009], [1.0, 0.1]), ([7.05, 1.01], [7.05, 1.0])]
+)
+@pytest.mark.parametrize("weights", ((1.0, 1.0), (0.3, 0.7)))
+def test_weighted_js_of_ordinary_rows_that_are_near(weights, p, q, level):
+    p, q = np.array(p), np.array(q)
+    exact = oracles_divergences.mixture_divergence([p, q], weights)
+    assert oracles.relative_error(call(level, "js_divergence", p, q, weights=weights), exact) <= BOUND
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("q", ([1e-320, 1e6], [1e-310, 1e16], [1e-300, 1e30], [SMALLEST, 2.0]))
+@pytest.mark.parametrize("operation", ("kl_divergence", "jeffreys", "chi2_divergence"))
+def test_no_possible_event_is_lost_in_scaling(operation, q, level):
+    assert_exact(level, operation, np.array([0.5, 0.5]), np.array(q))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("operation", ("kl_divergence", "js_divergence", "total_variation", "hellinger", "jeffreys"))
+def test_lone_events_are_the_same_at_any_scale(operation, level):
+    for p, q in (([1.3407807929942596e154], [1.9391685901120538e-154]), ([1.1 * 2.0**515] * 2, [1.3 * 2.0**-515] * 2)):
+        assert 0.0 <= call(level, operation, np.array(p), np.array(q)) <= 2.0**-45
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_renyi_of_ratios_at_the_end_of_the_range(level):
+    assert_exact(level, "renyi_divergence", np.array([1.0, 1e154]), np.array([1e154, 1e-154]), INF, bound=2.0**-45)
+    assert_exact(
+        level, "renyi_divergence", np.array([0.0, 1.35e154]), np.array([1.34e154, 1.94e-154]), 0, bound=2.0**-45
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("operation", ("kl_divergence", "js_divergence", "total_variation", "hellinger", "jeffreys"))
+def test_equal_huge_numbers_have_no_raw_divergence(operation, level):
+    for value in (1e302, 1e303, 1e305, 4e307):
+        assert call(level, operation, np.array([value]), np.array([value]), normalize=False) == 0.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("p, q", [([0, 0.5, 0], [0, 0, NAN]), ([0, 0.5, 1], [NAN, 0, 1]), ([1, 0.5], [INF, 0])])
+@pytest.mark.parametrize("normalize", (True, False))
+def test_nan_wins_over_infinity(normalize, p, q, dtype, level):
+    for operation in ("kl_divergence", "cross_entropy", "chi2_divergence", "jeffreys"):
+        for times in (1, 60, 700):
+            rows = (np.tile(np.array(row, dtype), times) for row in (p, q))
+            assert np.isnan(call(level, operation, *rows, normalize=normalize)), (operation, times)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("rest", (1e-15, 1e-20, 1e-25, 1e-30, 1e-35))
+def test_total_variation_next_to_a_sure_event(rest, dtype, level):
+    bound = BOUND if dtype == "float64" else 2.0**-21
+    for scale in (1, 3, 7):
+        p, q = np.array([0, 1], dtype), np.array([rest * scale, scale], dtype)
+        assert_exact(level, "total_variation", p, q, bound=bound)
