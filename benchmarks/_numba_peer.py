@@ -19,6 +19,12 @@ def entropy_term(p, _):
     return -p * np.log(p)
 
 
+@njit(inline="always", error_model="numpy")
+def js_term(p, q):
+    middle = (p + q) / 2
+    return ((p * np.log(p / middle) if p > 0 else 0.0) + (q * np.log(q / middle) if q > 0 else 0.0)) / 2
+
+
 def make_sum(term, fastmath):
     """A function that sums term(p, q) over a vector or over every row of a table."""
     compiled = njit(parallel=True, fastmath=fastmath, error_model="numpy")
@@ -86,6 +92,7 @@ def make_functions(fastmath):
         "kl_divergence": make_sum(kl_term, fastmath),
         "cross_entropy": make_sum(cross_entropy_term, fastmath),
         "entropy": make_sum(entropy_term, fastmath),
+        "js_divergence": make_sum(js_term, fastmath),
         "logits.cross_entropy": make_logits_cross_entropy(fastmath),
         "logits.kl_divergence": make_logits_kl_divergence(fastmath),
     }

@@ -14,10 +14,9 @@ import re
 import statistics
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
-from _exact import exact_rows, relative_errors
+from _exact import exact_results, relative_errors
 from _peers import PEER_LOADERS, load_contestants
 from _report import available_cores, describe_machine, is_in_cache, print_machine, print_result, print_summary
 from _timing import alternate, repeats_for
@@ -59,7 +58,7 @@ def choose_workloads(options):
     return [
         workload
         for workload in all_workloads(options.data)
-        if workload.level in levels and re.search(options.only or "", workload.name)
+        if workload.level in levels and re.search(options.only or "", workload.name) and workload.is_possible
     ]
 
 
@@ -69,22 +68,19 @@ def measure_errors(contestant, workload):
     if contestant.name == "read":
         return errors
     for case, arrays in accuracy_cases(workload).items():
-        exact = exact_rows(workload.operation, arrays, contestant.normalises)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a division by zero in the peer's own expression
-            result = contestant.functions[workload.operation](*map(contestant.convert, arrays))
-        errors[case] = relative_errors(exact, result)
+        exact = exact_results(workload.operation, arrays, contestant.normalises, workload.axis)
+        result = contestant.call(workload, arrays)()
+        errors[case] = relative_errors(exact, contestant.to_numpy(result))
     return errors
 
 
 def prepare(contestant, workload, arrays, sample_seconds):
     """Convert, compile, warm up and calibrate. Returns the call to time, its repeats for one sample and its errors."""
-    n_bytes = sum(array.nbytes for array in arrays)
-    needed = n_bytes + contestant.temporaries * arrays[0].nbytes
+    needed = sum(array.nbytes for array in arrays) + contestant.temporaries * arrays[0].nbytes
     if needed > MEMORY_LIMIT:
         raise MemoryError(f"left out: would need about {needed / 1e9:.1f} GB")
     errors = measure_errors(contestant, workload)
-    call = partial(contestant.functions[workload.operation], *map(contestant.convert, arrays))
+    call = contestant.call(workload, arrays)
     call()
     return call, repeats_for(call, sample_seconds), errors
 
@@ -92,7 +88,7 @@ def prepare(contestant, workload, arrays, sample_seconds):
 def run_workload(workload, contestants, options, machine):
     """Measure one workload with everybody who has a function for it."""
     arrays = make_arrays(workload)
-    contestants = [contestant for contestant in contestants if workload.operation in contestant.functions]
+    contestants = [contestant for contestant in contestants if contestant.can(workload)]
     calls, repeats, errors, failures = {}, {}, {}, {}
     for contestant in contestants:
         name = contestant.name
@@ -101,7 +97,7 @@ def run_workload(workload, contestants, options, machine):
         except Exception as error:  # whatever a peer may raise belongs into the table; the others go on
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     samples = alternate(calls, repeats, options.rounds)
-    n_bytes = sum(array.nbytes for array in arrays if array.dtype.kind == "f")
+    n_bytes = workload.count_bytes(arrays)
     entries = [
         {
             "name": contestant.name,
@@ -118,7 +114,7 @@ def run_workload(workload, contestants, options, machine):
     return {
         "operation": workload.operation,
         "shape": list(workload.shape),
-        "shape_text": workload.shape_text + (f" ({workload.kind})" if workload.kind else ""),
+        "shape_text": workload.shape_text,
         "dtype": workload.dtype,
         "threads": options.threads,
         "bytes": n_bytes,
@@ -164,6 +160,7 @@ def main(arguments=None):
     if not workloads:
         print(f"compare.py: no workload's name contains {options.only!r}", file=sys.stderr)
         return 2
+    warnings.simplefilter("ignore", RuntimeWarning)  # a peer's own expression may divide by zero
     contestants, missing = load_contestants(options.peers, options.threads)
     machine = describe_machine(options.threads)
     print_machine(machine)
