@@ -10,15 +10,14 @@ OPERATIONS = _kernels.OPERATIONS
 def reduce(
     operation,
     named,
-    *,
     axis,
     keepdims,
-    base=None,
-    out,
-    n_threads,
     where=None,
-    dtype=None,
+    base=None,
+    out=None,
+    n_threads=None,
     check=None,
+    dtype=None,
     empty=np.nan,
     compute=None,
     parameter=0.0,
@@ -50,19 +49,11 @@ def reduce(
 
 def reduce_weights(operation, named, axis, keepdims, where, base, out, n_threads, normalize, check, dtype):
     """`reduce` for probabilities or counts, normalised or as they are."""
-    return reduce(
-        operation if normalize else f"raw_{operation}",
-        named,
-        axis=axis,
-        keepdims=keepdims,
-        where=where,
-        base=base,
-        out=out,
-        n_threads=n_threads,
-        check=_checks.weights if check else None,
-        dtype=dtype,
-        empty=np.nan if normalize else 0.0,
-    )
+    if not normalize:
+        operation = f"raw_{operation}"
+    check = _checks.weights if check else None
+    empty = np.nan if normalize else 0.0
+    return reduce(operation, named, axis, keepdims, where, base, out, n_threads, check, dtype, empty)
 
 
 def reduce_labels(x, target, *, axis, keepdims, base, out, n_threads, check):

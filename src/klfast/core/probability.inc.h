@@ -236,7 +236,7 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
     }
     REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
     F(constants) constants = F(same_constants)(c, row->walk == WALK_FAST ? 0 : c_low, 0, p, q, row);
-    if (row->walk == WALK_FAST) {
+    if (row->walk == WALK_FAST && !row->expects_zeros) {
         if (raw) F(raw_divergence_fast)(&sums, p, q, length, &constants);
         else F(divergence_fast)(&sums, p, q, length, &constants);
         if (F(conclude)(state, &sums, lowest, 0)) return;
@@ -334,7 +334,7 @@ static ALWAYS_INLINE void F(cross_entropy_any)(weights_state *state, const REAL 
     }
     F(constants) constants = F(same_constants)(c, 0, row->walk == WALK_CAREFUL ? (REAL)LARGE_SHARE * c : INFINITY,
                                                p, q, row);
-    if (row->walk == WALK_FAST) {
+    if (row->walk == WALK_FAST && !row->expects_zeros) {
         if (same) F(entropy_fast)(&sums, p, length, &constants);
         else F(cross_entropy_fast)(&sums, p, q, length, &constants);
         if (F(conclude)(state, &sums, SMALLEST_NORMAL, 0)) return;

@@ -86,7 +86,7 @@ typedef struct {
 
 typedef struct {
     klfast_ahead ahead_a, ahead_b;
-    int walk, repeats, was_summed, is_float;
+    int walk, repeats, was_summed, is_float, expects_zeros;
     double scale_p, scale_q; /* powers of two that bring extreme rows into range; 1 for all others */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */

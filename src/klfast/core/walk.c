@@ -176,6 +176,7 @@ static void begin_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer
     if (mask.data) mask = part_of(&rows->mask, outer, row);
     memset(told, 0, sizeof *told);
     told->is_float = rows->type == FLOAT32;
+    told->expects_zeros = rows->mask.data != NULL;
     told->scale_p = told->scale_q = told->constant = 1.0;
     told->walk = WALK_FAST;
     told->parameter = rows->parameter;
@@ -211,8 +212,8 @@ static klfast_ahead foresee(const klfast_rows *rows, const klfast_group *group, 
         ahead.step = parts > 1 ? array->stride : 4 * array->stride;
         ahead.line = parts > 1 ? KLFAST_LINE_BYTES : array->stride;
         ahead.start = next + done * ahead.step;
-    } else if (rows->is_tiled && array->row_stride == rows->length * size)
-        ahead = (klfast_ahead){next, 4 * KLFAST_LINE_BYTES, KLFAST_LINE_BYTES};
+    } else if (array->row_stride == rows->length * array->stride) /* a step takes 256/size elements */
+        ahead = (klfast_ahead){next, 4 * KLFAST_LINE_BYTES / size * array->stride, KLFAST_LINE_BYTES};
     return ahead;
 }
 
@@ -221,7 +222,7 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
         begin_row(&group->told[k], rows, group->outer, group->first + k);
-        if (rows->unit == 1 || rows->length > rows->operation->block_length) continue;
+        if (rows->scratch_bytes == 0 || rows->length > rows->operation->block_length) continue;
         ptrdiff_t steps = k * rows->length / (4 * rows->unit);
         group->told[k].ahead_a = foresee(rows, group, &rows->a, steps);
         group->told[k].ahead_b = foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, steps);
