@@ -263,7 +263,8 @@ static ALWAYS_INLINE void F(cross_entropy_step)(F(sweep) *local, const REAL *res
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            REAL b = q[part + j], other = careful && !(b > SMALLEST_NORMAL) ? SMALLEST_NORMAL : b;
+            /* beside q = 0 either p is 0 or the result infinite; 1, because arithmetic near the smallest number is slow */
+            REAL b = q[part + j], other = careful && !(b > 0) ? 1 : b;
             term[part + j] = p[part + j] * F(log_ratio)(row->c[j], other);
             if (careful) beside[part + j] = b > row->limit[j] ? 0 : b;
         }
