@@ -7,13 +7,13 @@
 #include "kernels.h"
 
 enum {
-    LONGEST_LINE = 64,                                   /* elements that a group reads at a time */
+    LONGEST_LINE = 64,                   /* elements that a group reads at a time */
     TILE_DOUBLES = 8 * KLFAST_SHORT_ROW, /* 8 lanes of double, or 16 of float */
     SAMPLES = 8,
     SHORTEST_SAMPLE = 4,
     LONGEST_SAMPLE = 128,
     LONGEST_STRIP = 1024,                /* in elements: what four lines of each take is not to leave the cache */
-    NEVER_SAMPLED = 64, /* rows below this length are summed at once */
+    NEVER_SAMPLED = 64,                  /* rows below this length are summed at once */
 };
 
 static ptrdiff_t type_size(int type) { return type == FLOAT32 ? (ptrdiff_t)sizeof(float) : (ptrdiff_t)sizeof(double); }
