@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from klfast import _layout
+
 
 class Input(NamedTuple):
     """One argument, looked at: its numbers, and what is known about them."""
@@ -20,8 +22,8 @@ class Input(NamedTuple):
     dtype: np.dtype | None = None  # what the argument called itself
 
     def numbers(self):
-        """The array as numpy knows it: bfloat16 as float, whose upper half it is."""
-        return (self.array.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else self.array
+        """The array as numpy knows it: bfloat16 as float."""
+        return _layout.widened(self.array) if self.is_bfloat16 else self.array
 
 
 def inputs(named, dtype=None):

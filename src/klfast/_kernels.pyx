@@ -205,6 +205,7 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     cdef bint by_unit = blocks == 1 or units >= 4 * n_threads
     cdef char *scratch = NULL
     cdef klfast_state *states = NULL
+    n_threads = <int> min(<Py_ssize_t> n_threads, units if by_unit else blocks)  # each needs memory
     try:
         if rows.scratch_bytes > 0:
             scratch = <char *> PyMem_Malloc(rows.scratch_bytes * (1 if serial else n_threads))

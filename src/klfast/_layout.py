@@ -13,6 +13,11 @@ import numpy as np
 from klfast import _kernels
 
 
+def widened(bits):
+    """bfloat16 -> float: the bits are the upper half."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
 def readable(inputs):
     """The arrays, the numbers of their element types, and the type to compute with: float for halves and floats."""
     arrays, elements = [], []
@@ -132,15 +137,10 @@ def chunks(inputs, mask, result, compute, size):
                 one._replace(array=piece).numbers().astype(compute, copy=False) for one, piece in zip(inputs, pieces)
             ]
             chosen = None if mask is None else pieces[len(inputs)].view(np.uint8)
-            target = _widened(pieces[-1]) if brain_result else pieces[-1]
+            target = widened(pieces[-1]) if brain_result else pieces[-1]
             yield numbers[0], numbers[-1], chosen, target
             if brain_result:
                 np.copyto(pieces[-1], _rounded(target), where=True if mask is None else pieces[len(inputs)])
-
-
-def _widened(bits):
-    """bfloat16 -> float: the bits are the upper half."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _rounded(values):

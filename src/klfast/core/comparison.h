@@ -5,8 +5,6 @@
 
 enum { JENSEN_SHANNON, TOTAL_VARIATION, HELLINGER, JEFFREYS, CHI_SQUARED };
 
-#define LN2_DOUBLE 0x1.62e42fefa39efp-1
-
 static inline float root_f32(float x) { return sqrtf(x); }
 static inline double root_f64(double x) { return sqrt(x); }
 static inline float absolute_f32(float x) { return fabsf(x); }
@@ -42,14 +40,6 @@ static double comparison_value(const weights_state *s, int kind, int raw) {
 static void set_quotient(klfast_row *row, wide_sum p, wide_sum q) {
     double c = sum_value(p) / sum_value(q), rest = difference_f64(p.high, c, q.high) + difference_f64(p.low, c, q.low);
     set_constant(row, c, rest / sum_value(q));
-}
-
-/* The relative error w of c is known: takes it out, so that w is next to nothing after the next walk. */
-static void refine_constant(klfast_row *row, double w) {
-    double c = row->constant, step = -w / (1.0 + w);
-    wide_sum fresh = {c, row->constant_low};
-    add_number(&fresh, c * step);
-    set_constant(row, fresh.high, fresh.low + row->constant_low * step);
 }
 
 /* After a walk of sums. Rows that go through unusual_comparison.h get both sums near 1, so that no term leaves the range

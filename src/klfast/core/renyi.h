@@ -56,7 +56,8 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         return 0;
     }
     double w = -sum_value(sums->second) / sum_value(sums->mass), f = sum_value(sums->first) / sum_value(sums->mass);
-    if (order > 0 && row->repeats < 3 && fabs(w) < 0.5 && w * w > 0x1p-53 * f) {
+    /* orders 0 and infinity do not need it: f is not of second order there, or w is taken out exactly */
+    if (order > 0 && order < HUGE_VAL && row->repeats < 3 && fabs(w) < 0.5 && w * w > 0x1p-53 * f) {
         row->repeats++;
         refine_constant(row, w);
         return 1;

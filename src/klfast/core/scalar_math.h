@@ -2,6 +2,8 @@
 #ifndef KLFAST_SCALAR_MATH_H
 #define KLFAST_SCALAR_MATH_H
 
+#define LN2_DOUBLE 0x1.62e42fefa39efp-1
+
 /* log(1 + x), x > -1. Largest error 3 u. */
 static double log1p_any(double x) {
     if (x > -0.5 && x <= 2.0) {
@@ -9,7 +11,7 @@ static double log1p_any(double x) {
         return fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s);
     }
     double total = 1.0 + x;
-    if (total > 0x1p1000 && total < HUGE_VAL) return log_ratio_f64(total * 0x1p-600, 1.0) + 600 * 0x1.62e42fefa39efp-1;
+    if (total > 0x1p1000 && total < HUGE_VAL) return log_ratio_f64(total * 0x1p-600, 1.0) + 600 * LN2_DOUBLE;
     if (!(total <= 0x1p1000)) return total;
     return log_ratio_f64(total, 1.0) + (x - (total - 1.0)) / total;
 }
@@ -69,7 +71,7 @@ static double log_ratio_any(double a, double b) {
         b *= 0x1p-600;
         shift -= 600.0;
     }
-    return fma_f64(shift, 0x1.62e42fefa39efp-1, log_ratio_f64(a, b));
+    return fma_f64(shift, LN2_DOUBLE, log_ratio_f64(a, b));
 }
 
 /* gap_any for a and b within 2^-900 .. 2^900. */

@@ -1,7 +1,8 @@
 /* Short rows: LANES of them side by side, one in each lane, through the same sweeps as a long row. Where a long row adds
  * its lanes up, here every lane is a result. Nothing of a row's result depends on its neighbours: all go through the
- * careful variant, which takes zeros, and rows that even that does not take (negative entries, numbers at the ends of the
- * range, a divergence next to nothing) are reported, and walked one by one.
+ * careful variant, which takes zeros (or a faster one that gives the same bits where there are none), and rows that even
+ * that does not take (negative entries, numbers at the ends of the range, a divergence next to nothing) are reported, and
+ * walked one by one.
  *
  * The sums come first: a short row is in the nearest cache, and with the right constant the correction at the end is a
  * polynomial. */

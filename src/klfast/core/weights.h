@@ -31,6 +31,14 @@ static void set_constant(klfast_row *row, double high, double low) {
     row->constant_low = (high - rounded) + low;
 }
 
+/* The relative error w of c is known: takes it out, so that w is next to nothing after the next walk. */
+static void refine_constant(klfast_row *row, double w) {
+    double c = row->constant, step = -w / (1.0 + w);
+    wide_sum fresh = {c, row->constant_low};
+    add_number(&fresh, c * step);
+    set_constant(row, fresh.high, fresh.low + row->constant_low * step);
+}
+
 static int is_sums(int walk) { return walk == WALK_SUMS || walk == WALK_WIDE_SUMS; }
 
 static int is_moderate(double sum) { return sum >= 0x1p-900 && sum <= 0x1p900; }
@@ -121,10 +129,8 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
         row->repeats++;
         row->walk = row->repeats > 2 ? WALK_WIDE_SUMS : WALK_CAREFUL;
         if (row->repeats > 2) return 1;
-        double c = row->constant, c_low = row->repeats > 1 ? row->constant_low : 0.0, step = -w / whole;
-        wide_sum fresh = {c, c_low};
-        add_number(&fresh, c * step);
-        set_constant(row, fresh.high, fresh.low + c_low * step);
+        if (row->repeats == 1) row->constant_low = 0.0; /* the fast walk did not use it */
+        refine_constant(row, w);
         return 1;
     }
     *result = value > 0 ? value : 0.0;
