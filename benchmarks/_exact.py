@@ -9,35 +9,57 @@ import math
 
 import mpmath
 import numpy as np
+from _exact_logits import exact_logits
+from _workloads import LOGITS
 
 DIGITS = 40
 
 
-def relative_errors(exact, result):
-    """The largest relative error over the results; 0 where 0 or infinity was expected and given, NaN where there is a NaN."""
+def largest_error(exact, result):
+    """The largest error over the results; 0 where 0 or infinity was expected and given, NaN where there is a NaN.
+
+    Errors are relative to the exact number, or to its floor where it is smaller than that.
+    """
     errors = []
-    for expected, value in zip(exact, np.asarray(result, dtype=np.float64).ravel(), strict=True):
+    for (expected, floor), value in zip(exact, result.tolist(), strict=True):
         if math.isnan(value):
             return math.nan
-        if expected == 0 or mpmath.isinf(expected) or math.isinf(value):
+        scale = max(abs(expected), floor)
+        if scale == 0 or mpmath.isinf(scale) or math.isinf(value):
             errors.append(0.0 if expected == value else math.inf)
         else:
             with mpmath.workdps(DIGITS):
-                errors.append(float(abs((mpmath.mpf(float(value)) - expected) / expected)))
+                errors.append(float(abs(value - expected) / scale))
     return max(errors)
 
 
 def exact_results(operation, arrays, normalised, axis=-1):
-    """The exact results of an operation, for every row of its input or for every element, as a list of mpmath numbers."""
+    """The exact results of an operation, in the order of `flattened`: a list of pairs (number, floor).
+
+    The floor of most is 0. An entry of a gradient is held to the largest entry of its row, a tiny probability to the
+    smallest normal number of float32.
+    """
     with mpmath.workdps(DIGITS):
+        if operation in LOGITS:
+            return exact_logits(operation, _logits_rows(operation, arrays, axis), normalised)
         if operation in ELEMENTWISE:
-            return [ELEMENTWISE[operation](*numbers) for numbers in zip(*map(_as_numbers, arrays), strict=True)]
-        rows = zip(*(_as_rows(array, axis) for array in arrays), strict=True)
-        if operation.endswith(" where"):
-            operation, rows = operation.removesuffix(" where"), map(_included, rows)
-        if operation.startswith("logits."):
-            return [LOGITS[operation](*row) for row in rows]
-        return [_probability_row(operation, row, normalised) for row in rows]
+            numbers = [ELEMENTWISE[operation](*numbers) for numbers in zip(*map(_as_numbers, arrays), strict=True)]
+        else:
+            rows = zip(*(_as_rows(array, axis) for array in arrays), strict=True)
+            if operation.endswith(" where"):
+                operation, rows = operation.removesuffix(" where"), map(_included, rows)
+            numbers = [_probability_row(operation, row, normalised) for row in rows]
+    return [(number, 0) for number in numbers]
+
+
+def flattened(result, to_numpy, n_dimensions, axis=-1):
+    """All numbers of a result, or of its parts one after the other, as float64; a row's own together."""
+    parts = result if isinstance(result, tuple | list) else [result]
+    numbers = []
+    for part in parts:
+        part = np.asarray(to_numpy(part), dtype=np.float64)
+        numbers.append((np.moveaxis(part, axis, -1) if part.ndim == n_dimensions else part).ravel())
+    return np.concatenate(numbers)
 
 
 def _as_numbers(array):
@@ -45,10 +67,23 @@ def _as_numbers(array):
 
 
 def _as_rows(array, axis):
-    """Lists of numbers; labels and masks as they are."""
-    if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.ndim == 1):
+    """Lists of numbers; masks as they are."""
+    if array.dtype.kind == "b":
         return array.tolist()
     return [_as_numbers(row) for row in np.moveaxis(np.atleast_2d(array), axis, -1).reshape(-1, array.shape[axis])]
+
+
+def _logits_rows(operation, arrays, axis):
+    """For every row what the operation takes: lists of numbers, and one label."""
+    columns = []
+    for what, array in zip(LOGITS[operation], arrays, strict=True):
+        if what == "labels":
+            columns.append(array.ravel().tolist())
+        elif what == "class weights":
+            columns.append([_as_numbers(array)] * len(columns[0]))
+        else:
+            columns.append(_as_rows(array, axis))
+    return list(zip(*columns, strict=True))
 
 
 def _included(row):
@@ -87,19 +122,6 @@ def _rel_entr(p, q):
     return p * mpmath.log(p / q)
 
 
-def _logsumexp(x):
-    return mpmath.log(mpmath.fsum(mpmath.exp(value) for value in x))
-
-
-def _logits_cross_entropy(x, target):
-    return _logsumexp(x) - x[target]
-
-
-def _logits_kl_divergence(x, y):
-    lse_x, lse_y = _logsumexp(x), _logsumexp(y)
-    return mpmath.fsum(mpmath.exp(a - lse_x) * ((a - lse_x) - (b - lse_y)) for a, b in zip(x, y, strict=True))
-
-
 PROBABILITIES = {
     "kl_divergence": _kl_divergence,
     "cross_entropy": _cross_entropy,
@@ -111,4 +133,3 @@ ELEMENTWISE = {
     "rel_entr": _rel_entr,
     "kl_div": lambda p, q: _rel_entr(p, q) - p + q,
 }
-LOGITS = {"logits.cross_entropy": _logits_cross_entropy, "logits.kl_divergence": _logits_kl_divergence}

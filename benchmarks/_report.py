@@ -87,14 +87,16 @@ def print_result(result):
     cases = list(result["cases"])
     place = {True: ", fits in cache", False: ", out of cache", None: ""}[result["in_cache"]]
     title = f"{result['operation']}, {result['shape_text']} {result['dtype']}, {result['threads']} threads{place}"
-    header = ["contestant", "median ms", "best ms", "GB/s", "ratio to read", "times klfast"]
+    baselines = result["baselines"]
+    header = ["contestant", "median ms", "best ms", "GB/s", *(f"ratio to {name}" for name in baselines), "times klfast"]
     rows = []
     for contestant in result["contestants"]:
         if contestant["failure"]:
             rows.append([contestant["name"], contestant["failure"]])
             continue
         figures = [number(contestant[key]) for key in ("median_ms", "best_ms")]
-        figures += [number(contestant["gb_per_s"], ".1f"), number(contestant["ratio_to_read"], ".2f")]
+        figures.append(number(contestant["gb_per_s"], ".1f"))
+        figures += [number(contestant["ratio_to"][name], ".2f") for name in baselines]
         figures.append(number(contestant["times_klfast"], ".2f"))
         errors = [error_text(case, contestant["relative_error"].get(case)) for case in cases]
         rows.append([contestant["name"], *figures, *errors])
@@ -102,19 +104,40 @@ def print_result(result):
 
 
 def print_summary(results, packages):
-    """One line for every workload: klfast's time and ratio, and how many times as long each package takes at its best."""
+    """A line for klfast, and one for klfast with out=, of every workload: time, error, ratios, and what each package takes.
+
+    A package takes part with the fastest of its contestants, and that one's error.
+    """
     peers = [package for package in packages if package != "klfast"]
+    baselines = list(dict.fromkeys(name for result in results for name in result["baselines"]))
     rows = []
     for result in results:
-        own = next(contestant for contestant in result["contestants"] if contestant["name"] == "klfast")
-        row = [result["operation"], result["shape_text"], result["dtype"], number(own["median_ms"])]
-        row.append(number(own["ratio_to_read"], ".2f"))
-        for peer in peers:
-            times = [entry["times_klfast"] for entry in result["contestants"] if entry["package"] == peer]
-            row.append(number(min((time for time in times if time is not None), default=None), ".1f"))
-        rows.append(row)
-    header = ["operation", "shape", "dtype", "klfast ms", "ratio to read", *(f"{peer} takes" for peer in peers)]
-    print_table("Summary: medians; a peer's figure is its time over klfast's", header, rows)
+        contestants = [entry for entry in result["contestants"] if not entry["is_baseline"]]
+        for own in (entry for entry in contestants if entry["package"] == "klfast"):
+            with_out = own["name"].removeprefix("klfast")
+            row = [result["operation"] + with_out, result["shape_text"], result["dtype"], number(own["median_ms"])]
+            row += [worst_error(own), *(number(own["ratio_to"].get(name), ".2f") for name in baselines)]
+            rows.append(row + [times_text(own, contestants, peer) for peer in peers])
+    ratios = [f"ratio to {name}" for name in baselines]
+    header = ["operation", "shape", "dtype", "klfast ms", "error", *ratios, *(f"{peer} takes" for peer in peers)]
+    print_table("Summary: medians; a peer's figure is its time over klfast's, and its largest error", header, rows)
+
+
+def times_text(own, contestants, package):
+    """How many times as long as klfast the package takes, and its error; nothing where one of them is missing."""
+    others = [entry for entry in contestants if entry["package"] == package and entry["median_ms"]]
+    if not others or not own["median_ms"]:
+        return ""
+    best = min(others, key=lambda entry: entry["median_ms"])
+    return f"{best['median_ms'] / own['median_ms']:.1f} ({worst_error(best)})"
+
+
+def worst_error(entry):
+    """The largest error over all cases; "wrong" where an infinite result was missed or one was invented."""
+    errors = entry["relative_error"].values()
+    if any(map(math.isnan, errors)):
+        return "NaN"
+    return "wrong" if math.inf in errors else error_text("all", max(errors, default=None))
 
 
 def print_table(title, header, rows):
@@ -144,7 +167,7 @@ def _print_rich(title, header, rows):
 def _print_plain(title, header, rows):
     """The table in Markdown. A failure has two cells only, and its text may be wider than its column."""
     widths = [
-        max(len(header[i]), *(len(row[i]) for row in rows if len(row) == len(header) or i == 0))
+        max([len(header[i]), *(len(row[i]) for row in rows if len(row) == len(header) or i == 0)])
         for i in range(len(header))
     ]
     print(f"\n{title}\n")

@@ -14,13 +14,16 @@ import re
 import statistics
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 
-from _exact import exact_results, relative_errors
+from _arrays import make_arrays
+from _cases import accuracy_cases
+from _exact import exact_results, flattened, largest_error
 from _peers import PEER_LOADERS, load_contestants
 from _report import available_cores, describe_machine, is_in_cache, print_machine, print_result, print_summary
 from _timing import alternate, repeats_for
-from _workloads import LEVELS, accuracy_cases, all_workloads, make_arrays
+from _workloads import LEVELS, all_workloads
 
 MEMORY_LIMIT = 4.2e9  # bytes; a contestant that would need more for its temporary arrays is left out
 SAMPLE_SECONDS = 0.02
@@ -62,24 +65,33 @@ def choose_workloads(options):
     ]
 
 
-def measure_errors(contestant, workload):
-    """The relative error on each accuracy case, by case; empty for the read, which computes nothing."""
-    errors = {}
-    if contestant.name == "read":
+class Truth:
+    """The accuracy cases of a workload, and their exact results, which are worked out once for all contestants."""
+
+    def __init__(self, workload):
+        self.workload = workload
+        self.cases = accuracy_cases(workload)
+        self.exact = cache(self.exact)
+
+    def exact(self, case, normalised):
+        return exact_results(self.workload.operation, self.cases[case], normalised, self.workload.axis)
+
+    def errors(self, contestant):
+        """The largest error of a contestant on each case, by case; none for the baselines, which compute something else."""
+        errors = {}
+        for case, arrays in self.cases.items() if not contestant.is_baseline else ():
+            result = contestant.call(self.workload, arrays)()
+            numbers = flattened(result, contestant.to_numpy, arrays[0].ndim, self.workload.axis)
+            errors[case] = largest_error(self.exact(case, contestant.normalises), numbers)
         return errors
-    for case, arrays in accuracy_cases(workload).items():
-        exact = exact_results(workload.operation, arrays, contestant.normalises, workload.axis)
-        result = contestant.call(workload, arrays)()
-        errors[case] = relative_errors(exact, contestant.to_numpy(result))
-    return errors
 
 
-def prepare(contestant, workload, arrays, sample_seconds):
+def prepare(contestant, workload, arrays, truth, sample_seconds):
     """Convert, compile, warm up and calibrate. Returns the call to time, its repeats for one sample and its errors."""
     needed = sum(array.nbytes for array in arrays) + contestant.temporaries * arrays[0].nbytes
     if needed > MEMORY_LIMIT:
         raise MemoryError(f"left out: would need about {needed / 1e9:.1f} GB")
-    errors = measure_errors(contestant, workload)
+    errors = truth.errors(contestant)
     call = contestant.call(workload, arrays)
     call()
     return call, repeats_for(call, sample_seconds), errors
@@ -87,13 +99,14 @@ def prepare(contestant, workload, arrays, sample_seconds):
 
 def run_workload(workload, contestants, options, machine):
     """Measure one workload with everybody who has a function for it."""
-    arrays = make_arrays(workload)
+    arrays, truth = make_arrays(workload), Truth(workload)
     contestants = [contestant for contestant in contestants if contestant.can(workload)]
     calls, repeats, errors, failures = {}, {}, {}, {}
     for contestant in contestants:
         name = contestant.name
         try:
-            calls[name], repeats[name], errors[name] = prepare(contestant, workload, arrays, options.sample_seconds)
+            prepared = prepare(contestant, workload, arrays, truth, options.sample_seconds)
+            calls[name], repeats[name], errors[name] = prepared
         except Exception as error:  # whatever a peer may raise belongs into the table; the others go on
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     samples = alternate(calls, repeats, options.rounds)
@@ -104,6 +117,7 @@ def run_workload(workload, contestants, options, machine):
             "package": contestant.package,
             "threads": options.threads if contestant.threads == "n_threads" else contestant.threads,
             "normalises": contestant.normalises,
+            "is_baseline": contestant.is_baseline,
             "failure": failures.get(contestant.name),
             "samples_ms": [1e3 * seconds for seconds in samples.get(contestant.name, [])],
             "relative_error": errors.get(contestant.name, {}),
@@ -119,7 +133,8 @@ def run_workload(workload, contestants, options, machine):
         "threads": options.threads,
         "bytes": n_bytes,
         "in_cache": is_in_cache(n_bytes, machine),
-        "cases": list(accuracy_cases(workload)),
+        "cases": list(truth.cases),
+        "baselines": [contestant.name for contestant in contestants if contestant.is_baseline],
         "contestants": entries,
     }
 
@@ -127,13 +142,16 @@ def run_workload(workload, contestants, options, machine):
 def add_ratios(entries, n_bytes):
     """Medians, bests, and what follows from them; None where there is nothing to compare with."""
     medians = {entry["name"]: statistics.median(entry["samples_ms"]) for entry in entries if entry["samples_ms"]}
-    read, own = medians.get("read"), medians.get("klfast")
+    baselines = {entry["name"]: medians.get(entry["name"]) for entry in entries if entry["is_baseline"]}
+    own = medians.get("klfast")
     for entry in entries:
         median = medians.get(entry["name"])
         entry["median_ms"] = median
         entry["best_ms"] = min(entry["samples_ms"], default=None)
         entry["gb_per_s"] = median and n_bytes / median / 1e6
-        entry["ratio_to_read"] = read / median if read and median else None
+        entry["ratio_to"] = {
+            name: baseline / median if baseline and median else None for name, baseline in baselines.items()
+        }
         entry["times_klfast"] = median / own if own and median else None
 
 

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import operator
+import pkgutil
 import re
 from pathlib import Path
 
@@ -22,23 +23,38 @@ PUBLIC = (
     ("", klfast.divergences),
     ("", klfast.elementwise),
     ("logits.", klfast.logits),
+    ("logprobs.", klfast.logprobs),
 )
+
+
+def homes(module):
+    """The names of the modules in which the functions of a module or package are written."""
+    inner = pkgutil.iter_modules(getattr(module, "__path__", []), module.__name__ + ".")
+    return [module.__name__, *(one.name for one in inner)]
+
+
+def functions_in(module, written_in):
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ in written_in and not name.startswith("_")
+    }
 
 
 def public_functions():
     """Every function of every family, by the name it has in klfast."""
-    found = {}
-    for prefix, module in PUBLIC:
-        for name, function in vars(module).items():
-            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
-                found[prefix + name] = function
-    return found
+    return {
+        prefix + name: function
+        for prefix, module in PUBLIC
+        for name, function in functions_in(module, homes(module)).items()
+    }
 
 
 FUNCTIONS = public_functions()
+WITH_EXAMPLES = sorted({function.__module__ for function in FUNCTIONS.values()}) + ["klfast._threads", "klfast._config"]
 
 
-@pytest.mark.parametrize("name", [*(module.__name__ for _, module in PUBLIC), "klfast._threads", "klfast._config"])
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_in_docstrings_are_right(name):
     outcome = doctest.testmod(importlib.import_module(name))
     assert outcome.attempted > 0
@@ -64,8 +80,18 @@ def test_every_function_is_documented_whole(name):
 def test_every_function_has_its_plain_twin_with_the_same_keywords(name):
     twin = getattr(_reference, name.replace(".", "_"))
     without = {"out", "n_threads", "check", "dtype"}  # these change no value
-    expected = [parameter for parameter in inspect.signature(FUNCTIONS[name]).parameters if parameter not in without]
-    assert list(inspect.signature(twin).parameters) == expected
+    signature = inspect.signature(FUNCTIONS[name])
+    expected = [parameter for parameter in signature.parameters.values() if parameter.name not in without]
+    assert list(inspect.signature(twin).parameters.values()) == expected
+
+
+@pytest.mark.parametrize("prefix, module", PUBLIC, ids=lambda value: getattr(value, "__name__", ""))
+def test_packages_offer_every_function_that_is_written_in_them(prefix, module):
+    written = {}
+    for home in homes(module):
+        written |= functions_in(importlib.import_module(home), [home])
+    assert written == functions_in(module, homes(module))
+    assert sorted(written) == getattr(module, "__all__", sorted(written))
 
 
 def test_every_function_can_be_reached_from_klfast():
@@ -74,14 +100,20 @@ def test_every_function_can_be_reached_from_klfast():
 
 
 def test_every_operation_of_the_table_has_a_function():
-    functions = {name.replace(".", "_"): function for name, function in FUNCTIONS.items()}
+    functions = {name.replace(".", "_") for name in FUNCTIONS}
     raw = {
-        f"raw_{name}" for name, function in functions.items() if "normalize" in inspect.signature(function).parameters
+        f"raw_{name}"
+        for name, function in FUNCTIONS.items()
+        if "." not in name and "normalize" in inspect.signature(function).parameters
     }
     elementwise = set(_kernels.ELEMENTWISE)
-    assert elementwise <= set(functions)
-    roots = {"js_distance", "raw_js_distance"}  # of the divergence
-    assert set(_kernels.OPERATIONS) == (set(functions) | raw) - elementwise - roots
+    assert elementwise <= functions
+    # Roots of a divergence; gradients, which the operation of the value has with it; what calls other functions.
+    roots = {"js_distance", "raw_js_distance", "logits_js_distance"}
+    gradients = {name for name in functions if name.endswith("_grad")}
+    callers = {name for name in functions if name.startswith("logprobs_")} | {"logits_compare_rows"}
+    other_targets = {"logits_smoothed_cross_entropy", "logits_soft_cross_entropy"}
+    assert set(_kernels.OPERATIONS) == (functions | raw | other_targets) - elementwise - roots - gradients - callers
 
 
 def test_the_build_takes_no_liberties_with_arithmetic():

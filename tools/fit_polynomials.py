@@ -159,6 +159,9 @@ POLYNOMIALS = [
     ("js_far_polynomial", "v", js_far_series, "0", "0.502", {"f32": 7}, "(2-v)*log(2-v)/2, 0 <= v <= 0.502"),
     ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
+# Those whose coefficients are also needed as numbers, highest degree first.
+WITH_ARRAYS = {"exp_polynomial"}
+NEXT_LINE = ",\n    "
 TYPES = {"f32": ("float", 24, "f"), "f64": ("double", 53, "")}
 
 
@@ -172,6 +175,8 @@ def print_function(name, variable, series, low, high, kind, count, meaning):
     for text in literals[1:]:
         print(f"    value = fma_{kind}(value, {variable}, {text});")
     print("    return value;\n}")
+    if name in WITH_ARRAYS:
+        print(f"static const {real} {name}_coefficients_{kind}[] = {{\n    {NEXT_LINE.join(literals)}}};")
 
 
 def main():

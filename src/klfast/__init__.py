@@ -1,6 +1,6 @@
 """KL divergence, cross-entropy, entropy and their family over large arrays: at memory speed, right to the last bits."""
 
-from klfast import logits
+from klfast import logits, logprobs
 from klfast._config import show_config
 from klfast._threads import get_num_threads, set_num_threads, threads
 from klfast._version import __version__
@@ -22,6 +22,7 @@ __all__ = [
     "kl_div",
     "kl_divergence",
     "logits",
+    "logprobs",
     "rel_entr",
     "renyi_divergence",
     "set_num_threads",

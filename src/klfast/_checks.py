@@ -113,6 +113,11 @@ def axes(axis, n_dimensions):
     return tuple(sorted(chosen))
 
 
+def ignored(value):
+    """The class id of rows that do not count, or None."""
+    return None if value is None else _integer("ignore_index", value)
+
+
 def single_axis(axis, n_dimensions):
     if axis is None or isinstance(axis, tuple):
         raise ValueError(f"axis: {axis} is not one integer, but class ids lie along one axis")
@@ -132,13 +137,68 @@ def log_base(base):
 
 def order(name, value):
     """The order of a divergence: a number from 0 to infinity."""
+    number = _number(name, value)
+    if number < 0:
+        raise ValueError(f"{name}: {value} is less than 0")
+    if math.isnan(number):
+        raise ValueError(f"{name}: {value} is not a number from 0 to inf")
+    return number
+
+
+def _number(name, value):
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: {value!r} is not a number")
-    if value < 0:
-        raise ValueError(f"{name}: {value} is less than 0")
-    if math.isnan(value):
-        raise ValueError(f"{name}: {value} is not a number from 0 to inf")
     return float(value)
+
+
+# Far beyond these, the constants of exp(x/T) leave the range of numbers.
+TEMPERATURES = 1e-15, 1e15
+
+
+def temperature(value):
+    """What logits are divided by."""
+    number = _number("temperature", value)
+    if not TEMPERATURES[0] <= number <= TEMPERATURES[1]:
+        raise ValueError(f"temperature: {value} is not a number from {TEMPERATURES[0]} to {TEMPERATURES[1]}")
+    return number
+
+
+def beta(value):
+    """The share of the first distribution in a mixture."""
+    number = _number("beta", value)
+    if not 0 < number < 1:
+        raise ValueError(f"beta: {value} is not between 0 and 1; at these ends, ask for kl_divergence")
+    return number
+
+
+def fraction(name, value):
+    number = _number(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}: {value} is not a number from 0 to 1")
+    return number
+
+
+def finite(name, value):
+    number = _number(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: {value} is not finite")
+    return number
+
+
+def softcap(value):
+    """The cap of scores; 0 for none."""
+    if value is None:
+        return 0.0
+    number = _number("softcap", value)
+    if not 1e-100 <= number <= 1e100:
+        raise ValueError(f"softcap: {value} is not a positive number within 1e-100 to 1e100")
+    return number
+
+
+def choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, choices))}")
+    return value
 
 
 def shares(name, value, count):
@@ -203,6 +263,74 @@ def output(out, shape, inputs, dtype=np.float64):
     return out
 
 
+def with_respect_to(wrt, names):
+    """The names of the arguments whose gradients are wanted."""
+    if len(names) == 1 and wrt is None:
+        return names
+    choice("wrt", wrt, (*names, "both"))
+    return names if wrt == "both" else [wrt]
+
+
+def outputs(out, inputs, names, named):
+    """For every input the array that takes its results of its size, or None where `names` has it not.
+
+    An output may be exactly an input: then it is overwritten.
+    """
+    given = dict.fromkeys(names) if out is None else _outputs_by_name(out, names)
+    results = []
+    for one in inputs:
+        result = given.get(one.name)
+        dtype = _layout.result_type(one)
+        if one.name in given and result is None:
+            result = np.empty(one.array.shape, dtype)
+        elif result is not None:
+            same = [other.name for other in inputs if _is_same(result, other.array)]
+            others = {name: array for name, array in named.items() if name not in same}
+            others |= {f"the output for {name}": other for name, other in given.items() if name < one.name}
+            wanted = one.dtype if isinstance(result, np.ndarray) and result.dtype == one.dtype != dtype else dtype
+            output(result, one.array.shape, others, wanted if one.array.dtype.kind in "fu" else dtype)
+        results.append(result)
+    return results
+
+
+def _outputs_by_name(out, names):
+    if len(names) == 1:
+        return {names[0]: out}
+    if not isinstance(out, tuple) or len(out) != len(names):
+        raise TypeError(f"out: {type(out).__name__} is not a tuple of {len(names)} arrays, for {' and '.join(names)}")
+    return dict(zip(names, out))
+
+
+def _is_same(out, array):
+    """Whether the one is the other, element by element."""
+    if not isinstance(out, np.ndarray) or out.shape != array.shape or out.strides != array.strides:
+        return False
+    return out.__array_interface__["data"][0] == array.__array_interface__["data"][0]
+
+
+def gradients(grad_output, shape, log_base):
+    """What the gradient of each row is multiplied by, one number a row; None for 1."""
+    if grad_output is None and log_base is None:
+        return None
+    given = as_input("grad_output", 1.0 if grad_output is None else grad_output)
+    try:
+        factors = np.broadcast_to(given.numbers(), shape)
+    except ValueError as error:
+        raise ValueError(f"grad_output: shape {given.array.shape} does not broadcast to {shape}") from error
+    return np.ascontiguousarray(factors, np.float64).reshape(-1) / (1.0 if log_base is None else log_base)
+
+
+def class_weights(value, n_classes):
+    """What each class counts: finite numbers that are not negative; None for all alike."""
+    if value is None:
+        return None
+    given = as_input("weight", value)
+    if given.array.shape != (n_classes,):
+        raise ValueError(f"weight: shape {given.array.shape} is not ({n_classes},), one for each class")
+    weights(given, None)
+    return given.numbers().astype(np.float64)
+
+
 def weights(argument, chosen):
     """check=True: no entry of a distribution may be negative, NaN or infinite, where it counts."""
     _entries(argument, chosen, lambda values: (values >= 0) & (values < np.inf), "is not a finite non-negative number")
@@ -213,22 +341,42 @@ def scores(argument, chosen):
     _entries(argument, chosen, lambda values: values < np.inf, "is no logit: NaN and +inf are not allowed")
 
 
+def add_up(name, sums, tolerance):
+    """check=True: the probabilities of every row must add up to 1."""
+    offends = np.asarray(~(np.abs(sums - 1.0) <= tolerance))
+    _first_offence(name, np.asarray(sums), offends, "is what the probabilities of this row add up to, and not 1")
+
+
 def _entries(argument, chosen, is_right, what):
     values = argument.numbers()
     offends = ~is_right(values)
     _first_offence(argument.name, values, offends if chosen is None else offends & chosen, what)
 
 
-def labels(target, shape, n_classes):
-    """Class ids as int64, one for each distribution."""
+def labels(name, target, shape, n_classes, ignored):
+    """Class ids as they are, one for each place of `shape`."""
     array = np.asarray(target)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"target: dtype {array.dtype} is not an integer type; class ids are integers")
+        raise TypeError(f"{name}: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
-        raise ValueError(f"target: shape {array.shape} is not {shape}, the shape of x without its class axis")
+        raise ValueError(f"{name}: shape {array.shape} is not {shape}, the shape of x without its class axis")
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
-    _first_offence("target", array, (array < 0) | (array >= n_classes), what, IndexError)
-    return np.ascontiguousarray(array, dtype=np.int64)
+    offends = (array < 0) | (array >= n_classes)
+    if ignored is not None:
+        offends &= array != ignored
+    _first_offence(name, array, offends, what, IndexError)
+    return array
+
+
+def target_probabilities(target, x):
+    """Targets that are no integers: probabilities, one for each class."""
+    if target.array.dtype.kind == "b":
+        raise TypeError(f"target: dtype {target.array.dtype} is neither an integer type, for class ids, nor a floating one")
+    if target.array.ndim != x.array.ndim:
+        raise TypeError(
+            f"target: dtype {target.dtype} is not an integer type; class ids are integers, and probabilities have the "
+            f"{x.array.ndim} dimensions of x, not {target.array.ndim}"
+        )
 
 
 def _first_offence(name, array, offends, what, kind=ValueError):

@@ -1,10 +1,13 @@
 """(operation, arrays, keywords) -> one compiled function, and its results in the shape that was asked for."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from klfast import _checks, _kernels, _layout, _threads
 
 OPERATIONS = _kernels.OPERATIONS
+NO_PARAMETERS = {}
 
 
 def reduce(
@@ -20,22 +23,23 @@ def reduce(
     dtype=None,
     empty=np.nan,
     compute=None,
-    parameter=0.0,
+    parameters=NO_PARAMETERS,
 ):
     """One number for every distribution along `axis`.
 
     `named` holds the arguments in the operation's order; `check` is the function of _checks that looks at the values
     first; `empty` is the result where the axis has no elements; `compute` is the type to compute with, if it is not the
-    inputs' own; `parameter` belongs to the operation.
+    inputs' own; `parameters` are what the operation is told besides.
     """
     if (
         type(axis) is int
         and axis == -1
         and not keepdims
         and base is out is n_threads is check is where is dtype is compute is None
+        and (parameters is NO_PARAMETERS or _are_usual(parameters))
     ):
-        values = tuple(named.values())
-        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], parameter, _threads.get_num_threads)
+        values, order = tuple(named.values()), parameters.get("order", 1.0)
+        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], order, _threads.get_num_threads)
         if result is not None:
             return np.float64(result)
     inputs = _checks.inputs(named, dtype)
@@ -44,7 +48,27 @@ def reduce(
     if check is not None:
         for one in inputs:
             check(one, chosen)
-    return _run(operation, inputs, chosen, None, axes, keepdims, base, out, n_threads, empty, parameter, compute)
+    shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
+    log_base = _checks.log_base(base)
+    n_threads = _threads.resolve(n_threads)
+    if out is not None:
+        _checks.output(out, shape, _named(inputs, chosen))
+    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
+    results = out if in_place else np.empty(shape)
+    compute = safe_type(parameters) if compute is None else compute
+    run(operation, inputs, chosen, axes, results, n_threads, parameters, empty=empty, compute=compute)
+    if log_base is not None:
+        results /= log_base
+    if out is None:
+        return results if shape else results[()]
+    if not in_place:
+        out[...] = results
+    return out
+
+
+def _are_usual(parameters):
+    """Whether an operation is told nothing that the quick way has no place for."""
+    return parameters.get("temperature", 1.0) == 1.0 and parameters.get("beta", 0.5) == 0.5
 
 
 def reduce_weights(operation, named, axis, keepdims, where, base, out, n_threads, normalize, check, dtype):
@@ -56,45 +80,131 @@ def reduce_weights(operation, named, axis, keepdims, where, base, out, n_threads
     return reduce(operation, named, axis, keepdims, where, base, out, n_threads, check, dtype, empty)
 
 
-def reduce_labels(x, target, *, axis, keepdims, base, out, n_threads, check):
-    """The cross-entropy of a class id for every row of logits along `axis`."""
-    inputs = _checks.inputs({"x": x})
+class Labels(NamedTuple):
+    """Class ids of rows, in the order of the results: (rows, labels of a row); and what each row counts."""
+
+    ids: np.ndarray
+    weights: np.ndarray | None = None
+
+
+def run(
+    operation,
+    inputs,
+    chosen,
+    axes,
+    results,
+    n_threads,
+    parameters=NO_PARAMETERS,
+    *,
+    empty=np.nan,
+    compute=None,
+    outputs=(),
+    labels=None,
+    gradients=None,
+):
+    """Let the kernels fill in `results`, and `outputs` of the inputs' size, task by task. Everything is checked.
+
+    `results` is C-contiguous; `gradients` holds what the gradient of each row is multiplied by.
+    """
     shape = inputs[0].array.shape
-    axes = _checks.single_axis(axis, len(shape))
-    labels = _checks.labels(target, _layout.result_shape(shape, axes, False), shape[axes[0]])
-    chosen = _checks.included(None, inputs)
-    if check:
-        _checks.scores(inputs[0], chosen)
-    operation = "logits_cross_entropy"
-    return _run(operation, inputs, chosen, labels.reshape(-1), axes, keepdims, base, out, n_threads, np.nan, 0.0, None)
-
-
-def _run(operation, inputs, chosen, labels, axes, keepdims, base, out, n_threads, empty, parameter, wanted):
-    """Check what is left to check, let the kernels fill in the results task by task, and hand them over."""
-    shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
-    log_base = _checks.log_base(base)
-    n_threads = _threads.resolve(n_threads)
-    if out is not None:
-        _checks.output(out, shape, _named(inputs, chosen))
-    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
-    results = out if in_place else np.empty(shape)
-    if 0 in (inputs[0].array.shape[axis] for axis in axes):
+    if 0 in (shape[axis] for axis in axes):
         results[...] = empty
-    elif results.size:
-        arrays, elements, compute = _layout.readable(inputs)
-        compute = compute if wanted is None else _kernels.COMPUTE[wanted]
-        done = 0
-        for views, mask, rows in _layout.tasks(arrays, chosen, axes, results):
-            mine = None if labels is None else labels[done : done + rows.size]
-            _kernels.reduce(OPERATIONS[operation], compute, views, elements, mask, mine, rows, n_threads, parameter)
-            done += rows.size
+    if not results.size or 0 in shape:
+        return
+    arrays, elements, own = _layout.readable(inputs)
+    compute = own if compute is None else _kernels.COMPUTE[compute]
+    written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
+    done = 0
+    for task in _layout.tasks(arrays, chosen, axes, results, written):
+        more = {}
+        if labels is not None:
+            count = task.rows.size // labels.ids.shape[1]
+            mine = slice(done, done + count)
+            more["labels"] = labels.ids[None, mine]
+            more["label_element"] = _kernels.ELEMENTS[labels.ids.dtype.str]
+            more["label_weights"] = None if labels.weights is None else labels.weights[mine]
+        else:
+            count = task.rows.size
+            mine = slice(done, done + count)
+        if gradients is not None:
+            more["gradients"] = gradients[mine]
+        _kernels.reduce(
+            OPERATIONS[operation],
+            compute,
+            task.arrays,
+            elements,
+            task.mask,
+            task.rows,
+            n_threads,
+            parameters,
+            task.outputs,
+            output_elements,
+            **more,
+        )
+        done += count
+
+
+def transform(
+    operation,
+    named,
+    *,
+    axis,
+    where,
+    out,
+    n_threads,
+    check,
+    dtype,
+    parameters,
+    base=None,
+    grad_output=None,
+    wrt=None,
+    with_value=False,
+):
+    """Results of the inputs' size: a softmax, or the gradient of the operation before `_grad`.
+
+    `wrt` says with respect to which argument: one of their names, or "both". With `with_value`, the operation's own results
+    come first.
+    """
+    inputs = _checks.inputs(named, dtype)
+    axes = _checks.axes(axis, inputs[0].array.ndim)
+    chosen = _checks.included(where, inputs)
+    if check:
+        for one in inputs:
+            _checks.scores(one, chosen)
+    names = _checks.with_respect_to(wrt, list(named))
+    shape = _layout.result_shape(inputs[0].array.shape, axes, False)
+    log_base = _checks.log_base(base)
+    gradients = _checks.gradients(grad_output, shape, log_base)
+    n_threads = _threads.resolve(n_threads)
+    factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
+    outputs = _checks.outputs(out, inputs, names, _named(inputs, chosen) | factor)
+    values = np.empty(shape)
+    operation = operation.removesuffix("_grad")
+    run(
+        f"logits_{operation}",
+        inputs,
+        chosen,
+        axes,
+        values,
+        n_threads,
+        parameters,
+        outputs=outputs,
+        gradients=gradients,
+        compute=safe_type(parameters),
+    )
+    written = tuple(array for array in outputs if array is not None)
+    result = written if wrt == "both" else written[0]
+    if not with_value:
+        return result
     if log_base is not None:
-        results /= log_base
-    if out is None:
-        return results if shape else results[()]
-    if not in_place:
-        out[...] = results
-    return out
+        values /= log_base
+    return values[()], result
+
+
+def safe_type(parameters):
+    """The type to compute with where floats would not do; None where they do."""
+    temperature = parameters.get("temperature", 1.0)
+    return None if 1e-4 <= temperature <= 1e4 and not parameters.get("softcap") else "float64"
 
 
 # How many elements go through a buffer at a time, where an array cannot be read or written as it is.

@@ -18,15 +18,20 @@ def reduce(
     arrays: Sequence[np.ndarray],
     elements: Sequence[int],
     mask: np.ndarray | None,
-    labels: np.ndarray | None,
     out: np.ndarray,
     n_threads: int,
-    parameter: float,
+    parameters: dict[str, float],
+    outputs: Sequence[np.ndarray | None] = (),
+    output_elements: Sequence[int] = (),
+    labels: np.ndarray | None = None,
+    label_element: int = 0,
+    label_weights: np.ndarray | None = None,
+    gradients: np.ndarray | None = None,
 ) -> None: ...
 def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int
 ) -> None: ...
 def quick(
-    operation_id: int, p: object, q: object, parameter: float, thread_count: Callable[[], int]
+    operation_id: int, p: object, q: object, order: float, thread_count: Callable[[], int]
 ) -> float | None: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

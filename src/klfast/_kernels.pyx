@@ -5,9 +5,10 @@ Few long rows and many rows both use all threads: rows are shared out if there a
 are. Blocks have a fixed length and are added up in their order either way, so the result does not depend on it.
 """
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport prange, threadid
+from libc cimport math
 
 import os
 import sys
@@ -31,21 +32,27 @@ cdef extern from "kernels.h" nogil:
         const char *data
         Py_ssize_t outer_stride, row_stride, stride
         int element
+    ctypedef struct klfast_parameters:
+        double order, temperature, beta, smoothing, z_loss, softcap, ignored
+        int smooths_finite, is_raw
     ctypedef struct klfast_rows:
-        klfast_array a, b, mask
-        const long long *labels
-        Py_ssize_t outer_count, row_count, length
-        double parameter
+        klfast_array a, b, mask, out_a, out_b, labels
+        const double *label_weights
+        const double *gradients
+        Py_ssize_t outer_count, row_count, length, label_count
+        klfast_parameters parameters
         int operation_id, type
         const klfast_level *level
         const klfast_operation *operation
         Py_ssize_t unit, units, scratch_bytes
+        int is_written, is_capped
     enum:
         KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
         JS_DIVERGENCE, TOTAL_VARIATION_DISTANCE, HELLINGER_DISTANCE, JEFFREYS_DIVERGENCE, CHI2_DIVERGENCE
         RAW_JS_DIVERGENCE, RAW_TOTAL_VARIATION_DISTANCE, RAW_HELLINGER_DISTANCE, RAW_JEFFREYS_DIVERGENCE
         RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
-        LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_CROSS_ENTROPY
+        LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_SOFTMAX, LOGITS_LOG_SOFTMAX
+        LOGITS_CROSS_ENTROPY, LOGITS_SMOOTHED_CROSS_ENTROPY, LOGITS_SOFT_CROSS_ENTROPY, LOGITS_TOKEN_LOGPROBS
         FLOAT32, FLOAT64, KLFAST_TARGETS
         ENTR, REL_ENTR, KL_DIV
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
@@ -55,6 +62,7 @@ cdef extern from "kernels.h" nogil:
     void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
     void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
     int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
+    void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, void *)
 
 cdef extern from "openmp_version.h" nogil:
     int KLFAST_HAS_OPENMP
@@ -82,7 +90,12 @@ OPERATIONS = {
     "logits_js_divergence": LOGITS_JS_DIVERGENCE,
     "logits_entropy": LOGITS_ENTROPY,
     "logits_logsumexp": LOGITS_LOGSUMEXP,
+    "logits_softmax": LOGITS_SOFTMAX,
+    "logits_log_softmax": LOGITS_LOG_SOFTMAX,
     "logits_cross_entropy": LOGITS_CROSS_ENTROPY,
+    "logits_smoothed_cross_entropy": LOGITS_SMOOTHED_CROSS_ENTROPY,
+    "logits_soft_cross_entropy": LOGITS_SOFT_CROSS_ENTROPY,
+    "logits_token_logprobs": LOGITS_TOKEN_LOGPROBS,
 }
 
 
@@ -192,11 +205,14 @@ cdef int share_blocks(const klfast_rows *rows, Py_ssize_t units, Py_ssize_t bloc
                                   scratch + threadid() * rows.scratch_bytes)
             if not klfast_end_group(&group, rows, states, blocks, results):
                 break
+        if rows.is_written:
+            for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
+                klfast_write_block(&group, rows, block, scratch + threadid() * rows.scratch_bytes)
     return 0
 
 
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
-    """Writes one number per row into results. `rows` names arrays, lengths and the operation."""
+    """Writes one number per row (or per label) into results. `rows` names arrays, lengths and the operation."""
     rows.level = chosen
     klfast_plan(rows)
     cdef Py_ssize_t units = rows.units
@@ -234,8 +250,8 @@ cdef class Memory:
     cdef Py_buffer view
     cdef klfast_array array
 
-    def __cinit__(self, rows, int element):
-        PyObject_GetBuffer(rows, &self.view, PyBUF_FORMAT | PyBUF_STRIDES)
+    def __cinit__(self, rows, int element, bint is_written=False):
+        PyObject_GetBuffer(rows, &self.view, PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if is_written else 0))
         self.array.data = <const char *> self.view.buf
         self.array.outer_stride, self.array.row_stride = self.view.strides[0], self.view.strides[1]
         self.array.stride = self.view.strides[2]
@@ -245,23 +261,73 @@ cdef class Memory:
         PyBuffer_Release(&self.view)
 
 
-def reduce(int operation_id, int compute, arrays, elements, mask, const long long[::1] labels, double[::1] out,
-           int n_threads, double parameter):
-    """Writes one number per row of the arrays into out.
+cdef void no_options(klfast_rows *rows) noexcept:
+    """Everything that an operation may be told, as it is when nobody tells it anything."""
+    cdef klfast_array nothing = klfast_array(NULL, 0, 0, 0, 0)
+    rows.mask = rows.out_a = rows.out_b = rows.labels = nothing
+    rows.label_weights = rows.gradients = NULL
+    rows.label_count, rows.is_capped = 1, 0
+    rows.parameters = klfast_parameters(1.0, 1.0, 0.5, 0.0, 0.0, 0.0, math.NAN, 0, 0)
+
+
+cdef int set_parameters(klfast_parameters *to, dict given) except -1:
+    for name, value in given.items():
+        if name == "order":
+            to.order = value
+        elif name == "temperature":
+            to.temperature = value
+        elif name == "beta":
+            to.beta = value
+        elif name == "smoothing":
+            to.smoothing = value
+        elif name == "z_loss":
+            to.z_loss = value
+        elif name == "softcap":
+            to.softcap = value
+        elif name == "ignored":
+            to.ignored = value
+        elif name == "smooths_finite":
+            to.smooths_finite = value
+        else:
+            to.is_raw = {"is_raw": value}[name]
+    return 0
+
+
+def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
+           outputs=(), output_elements=(), labels=None, int label_element=0, const double[::1] label_weights=None,
+           const double[::1] gradients=None):
+    """Writes one number per row of the arrays into out, or one for each of its labels.
 
     One or two arrays of shape (rows, rows, length), of any strides, and the numbers of their element types (ELEMENTS);
-    `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape.
+    `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape. `outputs` take results of the
+    arrays' size, one for each array; None where one is not wanted. `labels` has the shape (1, rows, labels of a row);
+    `label_weights` and `gradients` one number for each row.
     """
     cdef klfast_rows rows
-    cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1]), included
+    cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
+    cdef Memory included, ids, first, second
+    no_options(&rows)
     rows.a, rows.b = a.array, b.array
     rows.outer_count, rows.row_count, rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
-    rows.mask.data = NULL
     if mask is not None:
         included = Memory(mask, 2 * UINT8)
         rows.mask = included.array
-    rows.labels = NULL if labels is None else &labels[0]
-    rows.operation_id, rows.type, rows.parameter = operation_id, compute, parameter
+    if labels is not None:
+        ids = Memory(labels, label_element)
+        rows.labels = ids.array
+        rows.label_count = ids.view.shape[2]
+    if label_weights is not None:
+        rows.label_weights = &label_weights[0]
+    if gradients is not None:
+        rows.gradients = &gradients[0]
+    if len(outputs) > 0 and outputs[0] is not None:
+        first = Memory(outputs[0], output_elements[0], True)
+        rows.out_a = first.array
+    if len(outputs) > 1 and outputs[1] is not None:
+        second = Memory(outputs[1], output_elements[1], True)
+        rows.out_b = second.array
+    rows.operation_id, rows.type = operation_id, compute
+    set_parameters(&rows.parameters, parameters)
     walk(&rows, &out[0], n_threads)
 
 
@@ -320,7 +386,7 @@ cdef bint can_see_memory(array, Py_buffer *view) except -1:
     return True
 
 
-def quick(int operation_id, p, q, double parameter, thread_count):
+def quick(int operation_id, p, q, double order, thread_count):
     """The result for two contiguous vectors of one type, as a float; None if that is not what they are.
 
     `thread_count` is asked for a number only if there is enough work for it.
@@ -338,14 +404,14 @@ def quick(int operation_id, p, q, double parameter, thread_count):
         try:
             if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
                 return None
+            no_options(&rows)
             rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
             rows.a.element = rows.b.element = 2 * (SINGLE if rows.type == FLOAT32 else DOUBLE)
             rows.a.data, rows.b.data = <const char *> a.buf, <const char *> b.buf
             rows.a.outer_stride = rows.b.outer_stride = rows.a.row_stride = rows.b.row_stride = 0
             rows.a.stride = rows.b.stride = a.itemsize
-            rows.mask.data, rows.labels = NULL, NULL
             rows.outer_count = rows.row_count = 1
-            rows.length, rows.operation_id, rows.parameter = a.shape[0], operation_id, parameter
+            rows.length, rows.operation_id, rows.parameters.order = a.shape[0], operation_id, order
             walk(&rows, &result, thread_count() if rows.length >= SMALL_WORK else 1)
             return result
         finally:

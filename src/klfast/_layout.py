@@ -7,6 +7,7 @@ What is copied, a slab at a time where there is an outer axis: several reduced a
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,13 @@ def readable(inputs):
         dtype = one.array.dtype
         elements.append((_kernels.BFLOAT16_ELEMENTS if one.is_bfloat16 else _kernels.ELEMENTS)[dtype.str])
         arrays.append(one.array)
-        narrow = narrow and (one.is_bfloat16 or (dtype.kind == "f" and dtype.itemsize <= 4))
+        narrow = narrow and is_narrow(one)
     return arrays, elements, _kernels.COMPUTE["float32" if narrow else "float64"]
+
+
+def is_narrow(one):
+    """Whether an input is computed as float."""
+    return one.is_bfloat16 or (one.array.dtype.kind == "f" and one.array.dtype.itemsize <= 4)
 
 
 def result_shape(shape, axes, keepdims):
@@ -36,18 +42,28 @@ def result_shape(shape, axes, keepdims):
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
-def tasks(arrays, mask, axes, results):
-    """Yield (views of the arrays as (outer, rows, length), the same of the mask, view of the results) for all rows.
+class Task(NamedTuple):
+    """One call of the kernels: all arrays as (outer, rows, length), and where the numbers of its rows go."""
 
-    `results` is C-contiguous and holds one number a row, in the order of the axes that stay. There is one task unless the
-    axes that stay need more than two strides.
+    arrays: list
+    mask: np.ndarray | None
+    outputs: list
+    rows: np.ndarray
+
+
+def tasks(arrays, mask, axes, results, outputs=()):
+    """Yield a Task for all rows; there is one unless the axes that stay need more than two strides.
+
+    `results` is C-contiguous and holds one number (or several) a row, in the order of the axes that stay. `outputs` have the
+    shape of the arrays; None where one is not wanted.
     """
-    everything = arrays if mask is None else [*arrays, mask]
+    wanted = [output for output in outputs if output is not None]
+    everything = [*arrays, *wanted] if mask is None else [*arrays, *wanted, mask]
     shape = arrays[0].shape
     if axes == (len(shape) - 1,) and all(array.flags.c_contiguous for array in everything):
         # by far the most common, and small calls feel every step below
         views = [array.reshape(1, -1, shape[-1]) for array in everything]
-        yield views[: len(arrays)], None if mask is None else views[-1], results.reshape(-1)
+        yield _task(views, arrays, mask, outputs, results.reshape(-1))
         return
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     moved = [array.transpose(*kept, *axes) for array in everything]
@@ -59,8 +75,19 @@ def tasks(arrays, mask, axes, results):
     looped = moved[0].shape[:outer_begin]
     flat = results.reshape((*looped, -1))
     for index in np.ndindex(looped):
-        views = [_rows(array[index], rows_begin - outer_begin, len(kept) - outer_begin, length) for array in moved]
-        yield views[: len(arrays)], None if mask is None else views[-1], flat[index]
+        pieces = [array[index] for array in moved]
+        views = [_rows(piece, rows_begin - outer_begin, len(kept) - outer_begin, length) for piece in pieces]
+        yield _task(views, arrays, mask, outputs, flat[index])
+        for piece, view in zip(pieces[len(arrays) : len(arrays) + len(wanted)], views[len(arrays) :]):
+            if not np.may_share_memory(piece, view):  # the rows of a copy
+                piece[...] = view.reshape(piece.shape)
+
+
+def _task(views, arrays, mask, outputs, rows):
+    """Views of the arrays, of the outputs that are wanted, and of the mask if there is one, told apart."""
+    rest = iter(views[len(arrays) :])
+    filled = [None if output is None else next(rest) for output in outputs]
+    return Task(views[: len(arrays)], None if mask is None else views[-1], filled, rows)
 
 
 def _longest_tail(arrays, end):
@@ -93,8 +120,34 @@ def _rows(array, rows_begin, rows_end, length):
         array,
         (*(math.prod(shape[begin:end]) for begin, end in parts[:2]), length),
         tuple(_one_stride(shape[begin:end], strides[begin:end]) for begin, end in parts),
-        writeable=False,
     )
+
+
+def slabs(kept_shape, size, slab_size):
+    """Indices that cut the first axis that is not reduced into pieces of about `slab_size` of `size` elements."""
+    if not kept_shape:
+        yield ()
+        return
+    step = max(1, slab_size * kept_shape[0] // max(1, size))
+    for start in range(0, kept_shape[0], step):
+        yield (slice(start, start + step),)
+
+
+def result_type(one):
+    """The type of results of an input's size: its own, in native byte order; of integers, float64."""
+    if one.is_bfloat16:
+        return one.dtype.newbyteorder("=")
+    return one.array.dtype.newbyteorder("=") if one.array.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def writable(array):
+    """An output as the kernels write it, and the number of its element type: (None, 0) for none."""
+    if array is None:
+        return None, 0
+    if array.dtype.kind == "f" and array.dtype.name != "bfloat16":
+        return array, _kernels.ELEMENTS[array.dtype.str]
+    bits = array.view(np.uint16)
+    return bits, _kernels.BFLOAT16_ELEMENTS[bits.dtype.str]
 
 
 # Functions of elements ----------------------------------------------------------------------------------------------

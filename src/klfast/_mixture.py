@@ -47,7 +47,7 @@ def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normal
         _checks.output(out, shape, named if chosen is None else named | {"where": chosen})
     results = np.empty(shape)
     kept = tuple(axis for axis in range(members[0].array.ndim) if axis not in axes)
-    for place in _slabs(tuple(members[0].array.shape[axis] for axis in kept), members[0].array.size):
+    for place in _layout.slabs(tuple(members[0].array.shape[axis] for axis in kept), members[0].array.size, SLAB):
         rows = [_rows(one, mask, kept + axes, len(kept), place) for one, mask in zip(members, masks)]
         results.reshape(_layout.result_shape(members[0].array.shape, axes, False))[place] = _mix(
             rows, shares, n_threads
@@ -58,16 +58,6 @@ def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normal
         return results[()]
     out[...] = results
     return out
-
-
-def _slabs(kept_shape, size):
-    """Indices that cut the first axis that is not reduced into pieces small enough to be mixed at once."""
-    if not kept_shape:
-        yield ()
-        return
-    step = max(1, SLAB * kept_shape[0] // max(1, size))
-    for start in range(0, kept_shape[0], step):
-        yield (slice(start, start + step),)
 
 
 def _rows(one, mask, order, n_kept, place):

@@ -280,5 +280,5 @@ def renyi_divergence(
         check=_checks.weights if check else None,
         dtype=dtype,
         compute="float64",
-        parameter=alpha,
+        parameters={"order": alpha},
     )

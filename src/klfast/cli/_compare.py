@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import klfast.logits
+from klfast import logits
 
-# One block of each file together stay in a core's or a processor's cache while every figure is taken from them.
-BLOCK_BYTES = 2 << 20
+# How much of each file is looked at before its memory is given back and the progress bar moves on.
+BLOCK_BYTES = 8 << 20
 
 
 @dataclass
@@ -53,36 +53,30 @@ def compare_rows(base, test, targets=None):
     """Yield RowFigures for block after block of two mapped files, and give back the memory behind each."""
     rows, vocabulary = base.array.shape
     block_rows = max(1, BLOCK_BYTES // (vocabulary * base.dtype.itemsize))
-    for logits in (base, test):
-        logits.read_ahead()
+    for file in (base, test):
+        file.read_ahead()
     for start in range(0, rows, block_rows):
         stop = min(start + block_rows, rows)
         ids = None if targets is None else targets.array[start:stop].astype(np.int64)
-        yield _figures(start, _ready(base.array[start:stop]), _ready(test.array[start:stop]), ids)
-        for logits in (base, test):
-            logits.release(stop * vocabulary)
+        yield _figures(start, logits.compare_rows(base.array[start:stop], test.array[start:stop], ids), ids)
+        for file in (base, test):
+            file.release(stop * vocabulary)
 
 
-def _ready(block):
-    """The block itself where the kernels can read it in place, else a copy: half precision, foreign byte order."""
-    if block.dtype in (np.float32, np.float64) and block.dtype.isnative and block.flags.aligned:
-        return block
-    return block.astype(np.float64 if block.dtype.itemsize == 8 else np.float32)
-
-
-def _figures(first_row, base, test, ids):
+def _figures(first_row, table, ids):
+    """The fields of the library, x being the base and y the test."""
     figures = RowFigures(
         first_row=first_row,
-        kl=klfast.logits.kl_divergence(base, test),
-        reverse_kl=klfast.logits.kl_divergence(test, base),
-        js=klfast.logits.js_divergence(base, test),
-        entropy_base=klfast.logits.entropy(base),
-        entropy_test=klfast.logits.entropy(test),
-        top_base=np.argmax(base, axis=-1),
-        top_test=np.argmax(test, axis=-1),
+        kl=table["kl"],
+        reverse_kl=table["reverse_kl"],
+        js=table["js"],
+        entropy_base=table["entropy_x"],
+        entropy_test=table["entropy_y"],
+        top_base=table["top_x"],
+        top_test=table["top_y"],
     )
     if ids is not None:
         figures.target = ids
-        figures.cross_entropy_base = klfast.logits.cross_entropy(base, ids)
-        figures.cross_entropy_test = klfast.logits.cross_entropy(test, ids)
+        figures.cross_entropy_base = table["cross_entropy_x"]
+        figures.cross_entropy_test = table["cross_entropy_y"]
     return figures

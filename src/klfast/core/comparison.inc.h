@@ -140,7 +140,7 @@ static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q
         F(comparison_sweeps)[kind](&sums, p + begin, q + begin, length - begin, &constants);
         int usual = F(conclude)(&rest.weights, &sums, lowest, 1);
         klfast_state all = {.weights = *state};
-        weights_join(&all, &rest);
+        weights_join(&all, &rest, row);
         *state = all.weights;
         if (usual && state->first.high <= HIGHEST_SUM) return;
         memset(state, 0, sizeof *state);

@@ -88,7 +88,48 @@ static ALWAYS_INLINE REAL F(exp_parts)(REAL x, REAL *k) {
     return 1 + F(fma)(r * r, F(exp_polynomial)(r), r);
 }
 
+/* The same for exp(x/T); *shifted is k + ROUNDING_SHIFT. x/T rounds nowhere: T is in the constants. */
+static ALWAYS_INLINE REAL F(exp_at)(REAL x, const F(klfast_exponential) *e, REAL *shifted) {
+    *shifted = F(fma)(x, e->per_ln2, ROUNDING_SHIFT);
+    REAL k = *shifted - ROUNDING_SHIFT, r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x));
+    REAL value = e->coefficient[0];
+    FULLY_UNROLLED
+    for (int i = 1; i < F(EXP_TERMS); i++) value = F(fma)(value, r, e->coefficient[i]);
+    return F(fma)(value, r, 1);
+}
+
+/* The constants of exp(x/T). T*ln 2 is `wide` + `wide_low`. */
+static void F(prepare_exp)(F(klfast_exponential) *e, double temperature, double wide, double wide_low) {
+    double power = 1.0 / temperature, part = wide * SPLITTER;
+    e->per_ln2 = (REAL)(1.0 / wide);
+    e->ln2 = (REAL)wide;
+    e->ln2_high = (REAL)(part - (part - wide)); /* so few bits that k*ln2_high - x rounds nowhere, whatever the level */
+    e->ln2_low = (REAL)((wide - (double)e->ln2_high) + wide_low);
+    e->inverse = (REAL)power;
+    e->limit = (REAL)(EXP_LIMIT * temperature);
+    e->negligible = (REAL)(EXP_NEGLIGIBLE * temperature);
+    e->coefficient[F(EXP_TERMS) - 1] = (REAL)power;
+    for (int i = F(EXP_TERMS) - 2; i >= 0; i--) {
+        power /= temperature;
+        e->coefficient[i] = (REAL)((double)F(exp_polynomial_coefficients)[i] * power);
+    }
+}
+
 /* fraction * 2^k with k an integer, 0 where k is below the exponents of normal numbers. */
 static ALWAYS_INLINE REAL F(scale)(REAL fraction, REAL k) {
     return fraction * F(power_of_two)(k > LOWEST_EXPONENT ? k : LOWEST_EXPONENT);
+}
+
+/* cap * tanh(x/cap): expm1(v)/(expm1(v) + 2) with v = 2|x|/cap, by its own series where v is small. -inf stays what it is, a
+ * class that is impossible; NaN and +inf become NaN. Largest error 6 u, relative. */
+static void F(cap_scores)(void *array, ptrdiff_t length, double cap) {
+    REAL *x = array, by = (REAL)(2 / cap), high = (REAL)cap;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        REAL v = (x[i] < 0 ? -x[i] : x[i]) * by, k, held = v < 80 ? v : 80, small = held < 1 ? held : 1;
+        REAL fraction = F(exp_parts)(held, &k), far = F(scale)(fraction, k) - 1;
+        REAL near = F(fma)(small * small, F(wide_exp_polynomial)(small), small), grown = v <= 1 ? near : far;
+        REAL size = high * (grown / (grown + 2)), capped = x[i] < 0 ? -size : size;
+        REAL other = x[i] == -INFINITY ? -INFINITY : NAN;
+        x[i] = x[i] < INFINITY && x[i] > -INFINITY ? capped : other;
+    }
 }

@@ -29,7 +29,12 @@ enum {
     LOGITS_JS_DIVERGENCE,
     LOGITS_ENTROPY,
     LOGITS_LOGSUMEXP,
+    LOGITS_SOFTMAX,
+    LOGITS_LOG_SOFTMAX,
     LOGITS_CROSS_ENTROPY,
+    LOGITS_SMOOTHED_CROSS_ENTROPY, /* class ids; the second array holds the class weights */
+    LOGITS_SOFT_CROSS_ENTROPY,     /* the second array holds target probabilities */
+    LOGITS_TOKEN_LOGPROBS,
     OPERATIONS,
 };
 
@@ -59,14 +64,18 @@ typedef struct {
     /* One block of a row -> its state (whatever it held before). `a` and `b` are contiguous, `length` <= block_length. */
     void (*block)(klfast_state *state, const void *a, const void *b, ptrdiff_t length, const klfast_row *row);
     /* Adds the piece that comes next. */
-    void (*join)(klfast_state *into, const klfast_state *next);
+    void (*join)(klfast_state *into, const klfast_state *next, const klfast_row *row);
     /* The whole row -> *result, and 0; or 1 if the row must be walked again with what `row` now says. */
     int (*finish)(const klfast_state *state, klfast_row *row, double *result);
     /* Short rows, one in each of the first `count` lanes: element i of all of them begins at i * LANES, and `length` is
-     * that of all lanes together. Returns bits that say which lanes have
-     * a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
+     * that of all lanes together; so it is in the outputs, which are NULL where none are wanted. Returns bits that say which
+     * lanes have a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
     unsigned (*tile)(double *result, const void *a, const void *b, ptrdiff_t length, ptrdiff_t count,
-                     const klfast_row *row);
+                     const klfast_row *row, void *out_a, void *out_b);
+    /* One block of a finished row -> results of its size: the softmax, or a gradient with respect to a, and one to b. NULL
+     * where there are none. */
+    void (*write)(void *out_a, void *out_b, const void *a, const void *b, ptrdiff_t length, const klfast_row *row);
+    double unwritten; /* what results hold where a mask excludes an entry */
     ptrdiff_t block_length;
     int constant; /* what the rows are told: see find_constant in walk.c */
     int inputs;
@@ -79,6 +88,8 @@ typedef struct {
     void (*elementwise[ELEMENTWISE][TYPES])(void *out, const void *p, const void *q, const char *mask, ptrdiff_t length);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
+    /* The same the other way; only for floating types. */
+    void (*store[TYPES][2 * ELEMENTS])(char *target, ptrdiff_t stride, const void *source, ptrdiff_t length);
     /* target[c * target_stride + r] = source[r * source_stride + c]; strides in elements. */
     void (*transpose[TYPES])(void *target, ptrdiff_t target_stride, const void *source, ptrdiff_t source_stride,
                              ptrdiff_t rows, ptrdiff_t columns);
@@ -86,6 +97,9 @@ typedef struct {
     void (*copy_lines)(void *target, const char *source, ptrdiff_t stride, ptrdiff_t count);
     /* Sets array[i] to `neutral` where mask[i] is 0. */
     void (*exclude[TYPES])(void *array, const void *mask, ptrdiff_t length, double neutral);
+    /* array[i] = cap * tanh(array[i] / cap). */
+    void (*cap[TYPES])(void *array, ptrdiff_t length, double cap);
+    void (*prepare_temperature)(klfast_temperature *temperature, double value);
     /* The memory limit: adds up the same bytes and does nothing else. */
     double (*read_sum)(const double *array, ptrdiff_t length);
 } klfast_level;
@@ -105,21 +119,26 @@ typedef struct {
     int element; /* twice the element type, + 1 if its bytes are swapped */
 } klfast_array;
 
-/* One call: every row of a and b -> one number. */
+/* One call: every row of a and b -> one number, or one for each of its labels; and, if wanted, results of its size. */
 typedef struct {
-    klfast_array a, b, mask; /* mask.data is NULL where nothing is excluded */
-    const int64_t *labels;   /* cross-entropy of logits: one class id for each row */
-    ptrdiff_t outer_count, row_count, length;
-    double parameter;
+    klfast_array a, b, mask;     /* mask.data is NULL where nothing is excluded */
+    klfast_array out_a, out_b;   /* data is NULL where nothing is to be written */
+    klfast_array labels;         /* class ids, `label_count` for each row, rows in the order of the results; or data is NULL */
+    const double *label_weights; /* one for each row, or NULL */
+    const double *gradients;     /* what a row's gradient is multiplied by; NULL for 1 */
+    ptrdiff_t outer_count, row_count, length, label_count;
+    klfast_parameters parameters;
     int operation_id, type;
     const klfast_level *level;
     /* Set by klfast_plan. */
     const klfast_operation *operation;
+    klfast_temperature temperature;
     ptrdiff_t unit;          /* how many rows are walked together */
     ptrdiff_t strip;         /* how many rows come before the memory that is asked for while a unit is computed */
     ptrdiff_t units;         /* how many units there are */
     ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
-    int is_tiled;
+    int is_tiled, is_written;
+    int is_capped; /* a copy of a row to which the softcap has been applied */
 } klfast_rows;
 
 void klfast_plan(klfast_rows *rows);
@@ -139,5 +158,7 @@ void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdi
                        void *scratch);
 int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
                      double *results);
+/* Then, if results of the input's size are wanted, every block is written. */
+void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, void *scratch);
 
 #endif

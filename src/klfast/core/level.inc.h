@@ -19,6 +19,13 @@
 #define AS_LOOP
 #endif
 
+/* For loops over coefficients, so that the loop around them becomes vectors. */
+#if defined(__GNUC__)
+#define FULLY_UNROLLED _Pragma("GCC unroll 16")
+#else
+#define FULLY_UNROLLED
+#endif
+
 #include "element_types.h"
 #include "kernels.h"
 #include "polynomials.h"
@@ -52,8 +59,12 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
+#include "logits_cross.inc.h"
 #include "logits_kl.inc.h"
 #include "logits_unusual.inc.h"
+#include "logits_pair.inc.h"
+#include "logits_write.inc.h"
+#include "logits_tile.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
@@ -61,13 +72,17 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
+#include "logits_cross.inc.h"
 #include "logits_kl.inc.h"
 #include "logits_unusual.inc.h"
+#include "logits_pair.inc.h"
+#include "logits_write.inc.h"
+#include "logits_tile.inc.h"
 #include "real_end.inc.h"
 
 #include "unusual.h"
 #include "unusual_comparison.h"
-#include "logits_js.h"
+#include "logits_wide.h"
 
 #include "real_f32.inc.h"
 #include "table.inc.h"
@@ -89,23 +104,36 @@ static double read_sum(const double *array, ptrdiff_t length) {
     return total;
 }
 
+static void prepare_temperature(klfast_temperature *temperature, double value) {
+    const double ln2_low = 0x1.abc9e3b39803fp-56; /* what LN2_DOUBLE lacks */
+    double wide = value * LN2_DOUBLE, low = -difference_f64(wide, value, LN2_DOUBLE) + value * ln2_low;
+    temperature->value = value;
+    temperature->inverse = 1.0 / value;
+    prepare_exp_f32(&temperature->of_f32, value, wide, low);
+    prepare_exp_f64(&temperature->of_f64, value, wide, low);
+}
+
 static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++) memcpy((char *)target + i * 64, source + i * stride, 64);
 }
 
-/* Operations on probabilities have tiles for short rows; those on logits have not. */
-#define ROW(NAME, TYPE, JOIN, FINISH, TILE, BLOCK, CONSTANT, INPUTS, NEUTRAL) \
-    {NAME##_##TYPE, JOIN, FINISH, TILE, BLOCK, CONSTANT, INPUTS, NEUTRAL}
+#define ROW(NAME, TYPE, JOIN, FINISH, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL) \
+    {NAME##_##TYPE, JOIN, FINISH, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL}
 #define WEIGHTS(NAME, JOIN, FINISH, TILE, CONSTANT, INPUTS) \
-    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, 8192, CONSTANT, INPUTS, 0.0), \
-     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, 4096, CONSTANT, INPUTS, 0.0)}
+    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0), \
+     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0)}
 #define COMPARISON(NAME) WEIGHTS(NAME, weights_join, NAME##_finish, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, weights_join, raw_##NAME##_finish, tile_raw_##NAME, NO_CONSTANT, 2)
-#define LOGITS(NAME, JOIN, FINISH, INPUTS) \
-    {ROW(NAME, f32, JOIN, FINISH, NULL, logits_block_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
-     ROW(NAME, f64, JOIN, FINISH, NULL, logits_block_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
+#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS) \
+    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, WRITE##_f32, UNWRITTEN, logits_block_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
+     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, WRITE##_f64, UNWRITTEN, logits_block_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
+/* What an operation has not got. */
+#define none_f32 NULL
+#define none_f64 NULL
 /* In the order of the element types in kernels.h. */
 #define READER(NAME, TYPE) read_##NAME##_##TYPE, read_##NAME##_swapped_##TYPE
+#define STORER(NAME, TYPE) store_##NAME##_##TYPE, store_##NAME##_swapped_##TYPE
+#define STORERS(TYPE) {STORER(half, TYPE), STORER(brain, TYPE), STORER(single, TYPE), STORER(double, TYPE)}
 #define READERS(TYPE) \
     {READER(half, TYPE),  READER(brain, TYPE),  READER(single, TYPE), READER(double, TYPE), \
      READER(int8, TYPE),  READER(uint8, TYPE),  READER(int16, TYPE),  READER(uint16, TYPE), \
@@ -131,20 +159,34 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_HELLINGER_DISTANCE] = RAW_COMPARISON(hellinger),
             [RAW_JEFFREYS_DIVERGENCE] = RAW_COMPARISON(jeffreys),
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
-            [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, 4096,
+            [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0)},
-            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_kl_join, logits_kl_finish, 2),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_js_join, logits_js_finish, 2),
-            [LOGITS_ENTROPY] = LOGITS(logits_entropy, softmax_join, logits_entropy_finish, 1),
-            [LOGITS_LOGSUMEXP] = LOGITS(logsumexp, softmax_join, logsumexp_finish, 1),
-            [LOGITS_CROSS_ENTROPY] = LOGITS(logsumexp, softmax_join, logits_cross_entropy_finish, 1),
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, none, write_kl, 0.0, 2),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js, 0.0, 2),
+            [LOGITS_ENTROPY] = LOGITS(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
+                                      write_entropy, 0.0, 1),
+            [LOGITS_LOGSUMEXP] = LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0, 1),
+            [LOGITS_SOFTMAX] = LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_softmax, write_softmax, 0.0, 1),
+            [LOGITS_LOG_SOFTMAX] =
+                LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_log_softmax, write_log_softmax, -HUGE_VAL, 1),
+            [LOGITS_CROSS_ENTROPY] = LOGITS(logsumexp, softmax_join, logits_cross_entropy_finish,
+                                            tile_logits_cross_entropy, write_cross_entropy, 0.0, 1),
+            [LOGITS_SMOOTHED_CROSS_ENTROPY] = LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, none,
+                                                     write_cross_entropy, 0.0, 2),
+            [LOGITS_SOFT_CROSS_ENTROPY] =
+                LOGITS(logits_cross, logits_cross_join, soft_cross_entropy_finish, none, write_cross_entropy, 0.0, 2),
+            [LOGITS_TOKEN_LOGPROBS] =
+                LOGITS(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0, 1),
         },
     .elementwise = {[ENTR] = {entr_f32, entr_f64},
                     [REL_ENTR] = {rel_entr_f32, rel_entr_f64},
                     [KL_DIV] = {kl_div_f32, kl_div_f64}},
     .read = {READERS(f32), READERS(f64)},
+    .store = {STORERS(f32), STORERS(f64)},
     .transpose = {transpose_f32, transpose_f64},
     .copy_lines = copy_lines,
     .exclude = {exclude_f32, exclude_f64},
+    .cap = {cap_scores_f32, cap_scores_f64},
+    .prepare_temperature = prepare_temperature,
     .read_sum = read_sum,
 };

@@ -1,6 +1,6 @@
 /* Blocks of the KL of two rows of logits.
  *
- * With p = softmax(x) and d = (x - y) - centre, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is
+ * With p = softmax(x/T) and d = ((x - y) - centre)/T, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is
  * close to the mean of x - y under p, E[d] is small, exp(-d) - 1 = (d + exp(-d) - 1) - d, and the sum of p*(d + exp(-d)
  * - 1) has no negative term. One exp of x, one of -d, none of y; and where all of a block's d are small, the second is
  * a short series.
@@ -14,17 +14,18 @@
 /* How far apart the rows are: all |d| <= 2, d >= -30, anything; or so far that the plain formula has all digits. */
 enum { F(NEAR), F(APART), F(FAR), F(PLAIN) };
 
-/* p*(d + exp(-d) - 1). FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is summed
- * elsewhere. Largest error, not counting that of p: NEAR 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
-static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL d, const int distance) {
+/* p*(d + exp(-d) - 1) for d = apart/T. FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is
+ * summed elsewhere. `apart` itself goes through exp, because d is rounded. Largest error, not counting that of p: NEAR 8 u;
+ * else 6 u for |d| <= 1 and 5 u beyond. */
+static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL d, const F(klfast_exponential) *e, const int distance) {
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
     int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;
-    REAL x = d > EXP_NEGLIGIBLE ? -EXP_NEGLIGIBLE : far ? 0 : -d;
-    REAL shifted = F(fma)(x, LOG2_E, ROUNDING_SHIFT), k = close ? 0 : shifted - ROUNDING_SHIFT;
-    REAL r = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, x));
+    REAL x = apart > e->negligible ? -e->negligible : far ? 0 : -apart;
+    REAL shifted = F(fma)(x, e->per_ln2, ROUNDING_SHIFT), k = close ? 0 : shifted - ROUNDING_SHIFT;
+    REAL r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x)) * e->inverse;
     REAL curve = r * r * F(wide_exp_polynomial)(r);
-    REAL e = (1 + (r + curve)) * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
-    REAL beyond = F(fma)(p, d - 1, far ? 0 : p * e);
+    REAL power = (1 + (r + curve)) * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
+    REAL beyond = F(fma)(p, d - 1, far ? 0 : p * power);
     return close ? p * curve : beyond;
 }
 
@@ -37,14 +38,14 @@ static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
 
 /* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre
  * `state->ratio` + `center`. */
-static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fraction, REAL center, double g,
-                               double w) {
+static void F(conclude_logits)(logits_kl_state *state, const klfast_row *row, REAL largest_x, double fraction,
+                               REAL center, double g, double w) {
     /* KL = w + log1p(g - w), written so that a small KL keeps its digits: g - [u - log1p(u)] with u = g - w. */
     double u = g - w, inside = log1p_any(u), kl = u < 0.5 ? g - gap_any(1.0, 1.0 + u, -u) : w + inside;
     state->largest_x = largest_x;
     state->total = scaled_sum(state->total, 1.0 / fraction);
     add_number(&state->ratio, (double)center);
-    add_number(&state->ratio, -inside);
+    add_number(&state->ratio, -inside * row->temperature->value);
     memset(&state->gap, 0, sizeof state->gap);
     add_number(&state->gap, sum_value(state->total) * (kl > 0 ? kl : 0.0));
 }
@@ -83,22 +84,32 @@ static void F(look_at_block)(F(survey) *result, const REAL *x, const REAL *y, pt
 }
 
 /* The mean of x - y over the largest of each lane, weighted as the mean over the block will be. */
-static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale) {
+static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale, const F(klfast_exponential) *e) {
     REAL weight = 0, product = 0;
     for (int j = 0; j < LANES; j++) {
-        REAL e = F(scaled_exp)(seen->largest[j], scale);
-        weight += e;
-        product += e * seen->beside[j];
+        REAL part = F(scaled_exp)(seen->largest[j], scale, e);
+        weight += part;
+        product += part * seen->beside[j];
     }
     return product / weight;
 }
 
-/* The sums of p = exp(x)/2^K, p*d, and p*(d + exp(-d) - 1); the last of exp(y)/2^K, with y's own K, if PLAIN. */
+/* What the sweeps over a block share. `largest_y` and `scale_y` are for PLAIN alone. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale, scale_y;
+    REAL center, largest_x, largest_y;
+    double fraction;
+} F(logits_plan);
+
+/* The sums of p = exp(x/T)/2^K, p*d, and p*(d + exp(-d) - 1); the last of exp(y/T)/2^K, with y's own K, if PLAIN. */
 static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
-                                          F(exponent_scale) scale, F(exponent_scale) scale_y, REAL center,
-                                          const int distance) {
+                                          const F(logits_plan) *plan, const int distance) {
     REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
+    F(klfast_exponential) e = plan->e;
+    F(exponent_scale) scale = plan->scale, scale_y = plan->scale_y;
+    REAL center = plan->center;
     klfast_ahead ahead_x = F(further_on)(x, LOGITS_BLOCK), ahead_y = F(further_on)(y, LOGITS_BLOCK);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */
@@ -108,11 +119,12 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
         F(prefetch_step)(&ahead_x, i);
         F(prefetch_step)(&ahead_y, i);
         for (int j = 0; j < STEP; j++) {
-            REAL d = distance == F(PLAIN) ? (a[j] - b[j]) - center : F(centred_difference)(a[j], b[j], center);
-            REAL e = F(scaled_exp)(a[j], scale);
-            p[j] = e;
-            first[j] = e * d;
-            second[j] = distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y) : F(logits_gap)(e, d, distance);
+            REAL apart = distance == F(PLAIN) ? (a[j] - b[j]) - center : F(centred_difference)(a[j], b[j], center);
+            REAL d = apart * e.inverse, part = F(scaled_exp)(a[j], scale, &e);
+            p[j] = part;
+            first[j] = part * d;
+            second[j] =
+                distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y, &e) : F(logits_gap)(part, apart, d, &e, distance);
         }
         F(fold)(&total, p);
         F(fold)(&mean, first);
@@ -127,74 +139,83 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
 }
 
 static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
-                                   F(exponent_scale) scale, REAL center) {
-    F(logits_sweep)(sums, x, y, length, scale, scale, center, F(NEAR));
+                                   const F(logits_plan) *plan) {
+    F(logits_sweep)(sums, x, y, length, plan, F(NEAR));
 }
 static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
-                                    F(exponent_scale) scale, REAL center) {
-    F(logits_sweep)(sums, x, y, length, scale, scale, center, F(APART));
+                                    const F(logits_plan) *plan) {
+    F(logits_sweep)(sums, x, y, length, plan, F(APART));
 }
 static NOINLINE void F(sweep_plain)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
-                                    F(exponent_scale) scale, F(exponent_scale) scale_y, REAL center) {
-    F(logits_sweep)(sums, x, y, length, scale, scale_y, center, F(PLAIN));
+                                    const F(logits_plan) *plan) {
+    F(logits_sweep)(sums, x, y, length, plan, F(PLAIN));
 }
 
-/* KL = E[x - y] - log(sum exp x / sum exp y), where it is so large that their errors do not count: returns 0 otherwise.
- * Each is off by u times 2 or 3 times its size, and E|x - y - centre| is at most KL + 2. */
-static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length, REAL largest_x,
-                              REAL largest_y, REAL center) {
+/* KL = E[x - y]/T - log(sum exp x/T / sum exp y/T), where it is so large that their errors do not count: returns 0
+ * otherwise. Each is off by u times 2 or 3 times its size, and E|x - y - centre| is at most KL + 2. */
+static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                              F(logits_plan) *plan, const klfast_temperature *temperature) {
     wide_sum sums[3];
-    double fraction, fraction_y;
-    REAL K = F(exponent_of_exp)(largest_x, &fraction), K_y = F(exponent_of_exp)(largest_y, &fraction_y);
-    F(sweep_plain)(sums, x, y, length, F(scale_by)(K), F(scale_by)(K_y), center);
-    double total = sum_value(sums[0]), w = sum_value(sums[1]) / total;
-    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(K - K_y) * 0x1.62e42fefa39efp-1;
-    double kl = (w + (double)center) - ratio;
-    if (!(kl >= 2 && fabs((double)center) <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
+    double fraction_y;
+    REAL K = F(exponent_of_exp)(plan->largest_x, &plan->fraction, temperature),
+         K_y = F(exponent_of_exp)(plan->largest_y, &fraction_y, temperature);
+    plan->scale_y = F(scale_by)(K_y, &plan->e);
+    F(sweep_plain)(sums, x, y, length, plan);
+    double total = sum_value(sums[0]), w = sum_value(sums[1]) / total, center = (double)plan->center;
+    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(K - K_y) * LN2_DOUBLE;
+    double kl = (w + center * temperature->inverse) - ratio;
+    if (!(kl >= 2 && fabs(center) * temperature->inverse <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
     state->flags = HAS_Y;
-    state->largest_x = largest_x;
-    state->total = scaled_sum(sums[0], 1.0 / fraction);
-    state->ratio.high = ratio;
+    state->largest_x = plan->largest_x;
+    state->total = scaled_sum(sums[0], 1.0 / plan->fraction);
+    state->ratio.high = ratio * temperature->value;
     add_number(&state->gap, sum_value(state->total) * kl);
     return 1;
 }
 
 /* Returns 0, with the state as it was, if the block is not for it. */
-static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                             const klfast_row *row) {
     F(survey) seen;
+    F(logits_plan) plan;
     wide_sum sums[3];
-    double fraction;
     F(look_at_block)(&seen, x, y, length);
     REAL largest_x = F(largest_of)(seen.largest, LANES), highest = F(largest_of)(seen.highest, LANES),
-         lowest = INFINITY;
+         lowest = INFINITY, limit = row->temperature->F(of).limit, inverse = row->temperature->F(of).inverse;
     for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
-    if (!(largest_x <= EXP_LIMIT && largest_x >= -EXP_LIMIT && lowest >= -EXP_LIMIT && highest <= EXP_LIMIT)) return 0;
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction));
-    REAL center = F(guess_center)(&seen, scale), largest_y = F(largest_of)(seen.largest_y, LANES);
-    if (highest - lowest > 12 && largest_y <= EXP_LIMIT && largest_y >= -EXP_LIMIT &&
-        F(logits_kl_plain)(state, x, y, length, largest_x, largest_y, center))
+    if (!(largest_x <= limit && largest_x >= -limit && lowest >= -limit && highest <= limit)) return 0;
+    plan.e = row->temperature->F(of);
+    plan.largest_x = largest_x;
+    plan.largest_y = F(largest_of)(seen.largest_y, LANES);
+    plan.scale = F(scale_by)(F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature), &plan.e);
+    plan.scale_y = plan.scale;
+    plan.center = F(guess_center)(&seen, plan.scale, &plan.e);
+    if ((highest - lowest) * inverse > 12 && plan.largest_y <= limit && plan.largest_y >= -limit &&
+        F(logits_kl_plain)(state, x, y, length, &plan, row->temperature))
         return 1;
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (!(lowest - center >= -29)) return 0;
-        if (highest - center <= 2 && lowest - center >= -2) F(sweep_near)(sums, x, y, length, scale, center);
-        else F(sweep_apart)(sums, x, y, length, scale, center);
+        REAL above = (highest - plan.center) * inverse, below = (lowest - plan.center) * inverse;
+        if (!(below >= -29)) return 0;
+        if (above <= 2 && below >= -2) F(sweep_near)(sums, x, y, length, &plan);
+        else F(sweep_apart)(sums, x, y, length, &plan);
         double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
         /* also where anything is NaN */
         if (!(g >= SMALLEST_LOGITS_GAP && g < LARGEST_LOGITS_GAP)) return 0;
         if (u >= 0.5 || gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
             state->flags = HAS_Y;
             state->total = sums[0];
-            F(conclude_logits)(state, largest_x, fraction, center, g, w);
+            F(conclude_logits)(state, row, largest_x, plan.fraction, plan.center, g, w);
             return 1;
         }
-        center += (REAL)w;
+        plan.center += (REAL)(w * row->temperature->value);
     }
     return 0;
 }
 
 /* ---- the careful way ---- */
 
-static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length);
+static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                 const klfast_row *row);
 
 /* 1 if all differences are the same: then a gap of 0 is the truth and not an underflow. */
 static int F(is_constant)(const REAL *d, ptrdiff_t length) {
@@ -210,17 +231,19 @@ static int F(find_impossible)(const REAL *x, const REAL *y, ptrdiff_t length) {
     return found != 0;
 }
 
-/* The sum of exp(y) in units of exp(largest_y), summed where x - y is far below its mean or x is -inf. */
-static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t length, REAL largest_y) {
+/* The sum of exp(y/T) in units of exp(largest_y/T), summed where x - y is far below its mean or x is -inf. */
+static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t length, REAL largest_y,
+                            const klfast_temperature *temperature) {
     REAL term[STEP], padded_y[STEP], padded_d[STEP];
     double fraction;
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_y, &fraction));
+    F(klfast_exponential) e = temperature->F(of);
+    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_y, &fraction, temperature), &e);
     F(lanes) sum = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y), *a = F(whole_step)(d, i, length, 0, padded_d);
         for (int j = 0; j < STEP; j++) {
-            REAL e = F(scaled_exp)(b[j], scale);
-            term[j] = a[j] - center < -30 ? e : 0;
+            REAL part = F(scaled_exp)(b[j], scale, &e);
+            term[j] = (a[j] - center) * e.inverse < -30 ? part : 0;
         }
         F(fold)(&sum, term);
         F(end_run)(&sum);
@@ -228,17 +251,20 @@ static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t
     return scaled_sum(F(lane_total)(&sum), 1.0 / fraction);
 }
 
-static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                 const klfast_row *row) {
     REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], largest_x, largest_y;
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
     INTEGER far[STEP] = {0}, any_far = 0;
+    const klfast_temperature *temperature = row->temperature;
+    F(klfast_exponential) e = temperature->F(of);
     if (!F(find_largest)(x, length, &largest_x) | !F(find_largest)(y, length, &largest_y)) {
         state->flags = HAS_NAN;
         return;
     }
     if (largest_y > -INFINITY) state->flags = HAS_Y;
     if (largest_x == -INFINITY) {
-        F(softmax_any)(&state->lonely_y, y, length, 0);
+        F(softmax_any)(&state->lonely_y, y, length, row, 0);
         return;
     }
     if (F(find_impossible)(x, y, length)) {
@@ -246,13 +272,13 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         state->total.high = 1.0;
         return;
     }
-    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= EXP_LIMIT)) {
-        F(logits_kl_unusual)(state, x, y, length);
+    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= (double)e.limit)) {
+        F(logits_kl_unusual)(state, x, y, length, row);
         return;
     }
     double fraction_largest;
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest));
-    REAL start = largest_x - largest_y;
+    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest, temperature), &e);
+    REAL start = largest_x - largest_y, missing = -(REAL)0x1p20 / e.inverse;
     /* What `start` missed of the difference of the maxima. */
     double start_error = rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
 
@@ -260,10 +286,10 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x),
                    *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
         for (int j = 0; j < STEP; j++) {
-            REAL e = F(scaled_exp)(a[j], scale), from_start = F(centred_difference)(a[j], b[j], start);
-            p[i + j] = e;
-            d[i + j] = a[j] > -(REAL)1.25 * EXP_LIMIT ? from_start : -(REAL)0x1p20;
-            term[j] = e > 0 ? e * d[i + j] : 0;
+            REAL part = F(scaled_exp)(a[j], scale, &e), from_start = F(centred_difference)(a[j], b[j], start);
+            p[i + j] = part;
+            d[i + j] = a[j] > -(REAL)1.25 * e.limit ? from_start : missing;
+            term[j] = part > 0 ? part * d[i + j] : 0;
         }
         F(fold)(&total, p + i);
         F(fold)(&mean, term);
@@ -276,8 +302,8 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     ptrdiff_t padded_length = (length + STEP - 1) / STEP * STEP;
     for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
         for (int j = 0; j < STEP; j++) {
-            REAL from_center = d[i + j] - center;
-            term[j] = F(logits_gap)(p[i + j], from_center, F(FAR));
+            REAL apart = d[i + j] - center, from_center = apart * e.inverse;
+            term[j] = F(logits_gap)(p[i + j], apart, from_center, &e, F(FAR));
             far[j] |= from_center < -30;
         }
         F(fold)(&gap, term);
@@ -286,21 +312,22 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     for (int j = 0; j < STEP; j++) any_far |= far[j];
     state->gap = F(lane_total)(&gap);
     if (any_far && largest_y > -INFINITY) {
-        wide_sum far_mass = F(far_mass)(y, d, center, length, largest_y);
+        wide_sum far_mass = F(far_mass)(y, d, center, length, largest_y, temperature);
         /* In units of p: times exp(largest_y + centre) / 2^K, and largest_y + centre = largest_x + the small parts. */
-        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_any((double)center - start_error)));
+        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_over((double)center - start_error, temperature)));
     }
-    double g = sum_value(state->gap) / mass, w = average - center;
+    double g = sum_value(state->gap) / mass, w = (average - (double)center) * temperature->inverse;
     if (!(g < LARGEST_LOGITS_GAP) || (g < SMALLEST_LOGITS_GAP && !F(is_constant)(d, length))) {
-        F(logits_kl_unusual)(state, x, y, length);
+        F(logits_kl_unusual)(state, x, y, length, row);
         return;
     }
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio.high = start;
-    F(conclude_logits)(state, largest_x, fraction_largest, center, g, w);
+    F(conclude_logits)(state, row, largest_x, fraction_largest, center, g, w);
 }
 
-static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                               const klfast_row *row) {
     memset(state, 0, sizeof *state);
-    if (!F(logits_kl_fast)(state, x, y, length)) F(logits_kl_careful)(state, x, y, length);
+    if (!F(logits_kl_fast)(state, x, y, length, row)) F(logits_kl_careful)(state, x, y, length, row);
 }

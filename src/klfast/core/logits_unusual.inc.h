@@ -1,13 +1,14 @@
 /* What the logits kernels hand over: scores beyond EXP_LIMIT, rows so far apart or so close that terms leave the normal
  * numbers. One element at a time, in double. */
 
-static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
+static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                               const int with_value) {
     REAL largest = x[0];
     memset(state, 0, sizeof *state);
     for (ptrdiff_t i = 1; i < length; i++) largest = x[i] > largest ? x[i] : largest;
     state->largest = (double)largest;
     for (ptrdiff_t i = 0; i < length; i++) {
-        double distance = state->largest - (double)x[i], e = exp_any(-distance);
+        double distance = state->largest - (double)x[i], e = exp_over(-distance, row->temperature);
         if (x[i] == largest) {
             state->count += 1;
             continue;
@@ -26,7 +27,9 @@ static double F(exact_difference)(REAL x, REAL y, double largest_x, double large
     return (dx - dy) + (error_x - error_y);
 }
 
-static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length) {
+static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                 const klfast_row *row) {
+    double inverse = row->temperature->inverse;
     double largest_x = -HUGE_VAL, largest_y = -HUGE_VAL;
     wide_sum total = {0, 0}, total_y = {0, 0}, mean = {0, 0}, gap = {0, 0};
     for (ptrdiff_t i = 0; i < length; i++) {
@@ -34,24 +37,25 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
         largest_y = fmax(largest_y, (double)y[i]);
     }
     for (ptrdiff_t i = 0; i < length; i++) {
-        double p = exp_any((double)x[i] - largest_x);
+        double p = exp_over((double)x[i] - largest_x, row->temperature);
         add_number(&total, p);
-        add_number(&total_y, exp_any((double)y[i] - largest_y));
+        add_number(&total_y, exp_over((double)y[i] - largest_y, row->temperature));
         if (p > 0) add_number(&mean, p * F(exact_difference)(x[i], y[i], largest_x, largest_y));
     }
-    double mass = sum_value(total), center = sum_value(mean) / mass, log_inside, kl;
+    double mass = sum_value(total), raw_center = sum_value(mean) / mass, center = raw_center * inverse, log_inside, kl;
     if (center > 30) { /* far apart: nothing cancels in the plain formula */
         log_inside = center + log_ratio_any(sum_value(total_y), mass);
         kl = log_inside;
     } else {
         for (ptrdiff_t i = 0; i < length; i++) {
-            double p = exp_any((double)x[i] - largest_x), y_part = exp_any(((double)y[i] - largest_y) + center);
+            double p = exp_over((double)x[i] - largest_x, row->temperature);
+            double y_part = exp_over(((double)y[i] - largest_y) + raw_center, row->temperature);
             if (p == 0) {
                 add_number(&gap, y_part);
                 continue;
             }
-            double d = F(exact_difference)(x[i], y[i], largest_x, largest_y) - center;
-            add_number(&gap, d < -30 ? p * (d - 1.0) + y_part : p * exp_gap(d));
+            double difference = F(exact_difference)(x[i], y[i], largest_x, largest_y) - raw_center, d = difference * inverse;
+            add_number(&gap, d < -30 ? p * (d - 1.0) + y_part : p * gap_over(d, difference, row->temperature));
         }
         log_inside = kl = log1p_any(sum_value(gap) / mass);
     }
@@ -62,6 +66,6 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio.high = largest_x;
     add_number(&state->ratio, -largest_y);
-    add_number(&state->ratio, center);
-    add_number(&state->ratio, -log_inside);
+    add_number(&state->ratio, raw_center);
+    add_number(&state->ratio, -log_inside * row->temperature->value);
 }

@@ -89,6 +89,12 @@ static inline float exp_polynomial_f32(float r) {
     value = fma_f32(value, r, 0x1.0000000000000p-1f);
     return value;
 }
+static const float exp_polynomial_coefficients_f32[] = {
+    0x1.6dc6c80000000p-10f,
+    0x1.12139e0000000p-7f,
+    0x1.5554c00000000p-5f,
+    0x1.5554d60000000p-3f,
+    0x1.0000000000000p-1f};
 
 /* (exp(r) - 1 - r)/r^2, |r| <= 0.347; relative error 4.2e-18. */
 static inline double exp_polynomial_f64(double r) {
@@ -105,6 +111,18 @@ static inline double exp_polynomial_f64(double r) {
     value = fma_f64(value, r, 0x1.0000000000000p-1);
     return value;
 }
+static const double exp_polynomial_coefficients_f64[] = {
+    0x1.1fd09acc74c11p-29,
+    0x1.af525a1775480p-26,
+    0x1.27e4ad924b5bdp-22,
+    0x1.71de000871c21p-19,
+    0x1.a01a01b5913b3p-16,
+    0x1.a01a01ac98726p-13,
+    0x1.6c16c16c14760p-10,
+    0x1.111111110ff95p-7,
+    0x1.5555555555557p-5,
+    0x1.5555555555557p-3,
+    0x1.0000000000000p-1};
 
 /* the same for |r| <= 1.05; relative error 4.8e-8. */
 static inline float wide_exp_polynomial_f32(float r) {

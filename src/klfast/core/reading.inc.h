@@ -39,6 +39,34 @@ READ_BOTH(read_uint64, uint64_t, swap_64, (uint64_t))
 #undef READ_LOOPS
 #undef READ_BOTH
 
+/* REALs -> arrays of any floating type. */
+#define STORE_LOOPS(NAME, BITS, CONVERT) \
+    static void F(NAME)(char *target, ptrdiff_t stride, const void *source, ptrdiff_t length) { \
+        const REAL *restrict from = source; \
+        BITS raw; \
+        if (stride == (ptrdiff_t)sizeof raw) \
+            for (ptrdiff_t i = 0; i < length; i++) { \
+                raw = CONVERT; \
+                memcpy(target + i * (ptrdiff_t)sizeof raw, &raw, sizeof raw); \
+            } \
+        else \
+            for (ptrdiff_t i = 0; i < length; i++) { \
+                raw = CONVERT; \
+                memcpy(target + i * stride, &raw, sizeof raw); \
+            } \
+    }
+#define STORE_BOTH(NAME, BITS, SWAP, CONVERT) \
+    STORE_LOOPS(NAME, BITS, CONVERT) \
+    STORE_LOOPS(NAME##_swapped, BITS, SWAP(CONVERT))
+
+STORE_BOTH(store_half, uint16_t, swap_16, half_bits(SHORTENED(from[i])))
+STORE_BOTH(store_brain, uint16_t, swap_16, brain_bits(SHORTENED(from[i])))
+STORE_BOTH(store_single, uint32_t, swap_32, single_bits((float)from[i]))
+STORE_BOTH(store_double, uint64_t, swap_64, double_bits((double)from[i]))
+
+#undef STORE_LOOPS
+#undef STORE_BOTH
+
 /* Squares of SQUARE x SQUARE elements go through registers: one element at a time would take longer than the kernels.
  * Every round lays the elements of two vectors, half of all vectors apart, alternately; after log2(SQUARE) rounds rows have
  * become columns. */

@@ -8,6 +8,7 @@
 #define STEP 64
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 0
+#define SHORTENED same_float
 /* the signs in 64 bits of numbers */
 #define SIGN_BITS 0x8000000080000000ULL
 #define MANTISSA_BITS 23
@@ -21,8 +22,11 @@
 #define LN2_HIGH 0x1.63p-1f
 #define LN2_LOW (-0x1.bd0106p-13f)
 #define LOG2_E 0x1.715476p0f
+/* ln 2 in two parts again, see prepare_exp: leaves the upper 24 bits of a double, or 10 where products round. */
+#define SPLITTER (KLFAST_FMA ? 0x1p29 + 1.0 : 0x1p43 + 1.0)
 #define ROUNDING_SHIFT 0x1.8p23f
 #define LOWEST_EXPONENT (-127.0f)
+#define LOWEST_EXPONENT_LEFT 27.0f
 #define SMALLEST_NORMAL 0x1p-126f
 /* |x| up to here goes through exp as it is. */
 #define EXP_LIMIT 8192.0f

@@ -8,6 +8,7 @@
 #define STEP 32
 #define RUN_LENGTH (16 * STEP)
 #define CARRY 1
+#define SHORTENED odd_float
 /* the signs in 64 bits of numbers */
 #define SIGN_BITS 0x8000000000000000ULL
 #define MANTISSA_BITS 52
@@ -20,8 +21,11 @@
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define LOG2_E 0x1.71547652b82fep0
+/* ln 2 in two parts again, see prepare_exp: leaves all bits, or 32 where products round. */
+#define SPLITTER (KLFAST_FMA ? 2.0 : 0x1p21 + 1.0)
 #define ROUNDING_SHIFT 0x1.8p52
 #define LOWEST_EXPONENT (-1023.0)
+#define LOWEST_EXPONENT_LEFT 63.0
 #define SMALLEST_NORMAL 0x1p-1022
 /* |x| up to here goes through exp as it is. */
 #define EXP_LIMIT 524288.0

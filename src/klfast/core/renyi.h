@@ -4,13 +4,13 @@
 
 enum { PIECE_OF_LOGS = 512 };
 
-static void renyi_join(klfast_state *into, const klfast_state *next) {
+static void renyi_join(klfast_state *into, const klfast_state *next, const klfast_row *row) {
     klfast_state weights = {.weights = next->renyi.weights}, mine = {.weights = into->renyi.weights};
-    weights_join(&mine, &weights);
+    weights_join(&mine, &weights, row);
     into->renyi.weights = mine.weights;
-    join_softmax(&into->renyi.log_p, next->renyi.log_p);
-    join_softmax(&into->renyi.log_q, next->renyi.log_q);
-    join_softmax(&into->renyi.product, next->renyi.product);
+    join_softmax(&into->renyi.log_p, next->renyi.log_p, row);
+    join_softmax(&into->renyi.log_q, next->renyi.log_q, row);
+    join_softmax(&into->renyi.product, next->renyi.product, row);
     into->renyi.largest_ratio = fmax(into->renyi.largest_ratio, next->renyi.largest_ratio);
 }
 
@@ -41,7 +41,7 @@ static double renyi_from_sums(const weights_state *s, double order) {
 static int renyi_finish(const klfast_state *state, klfast_row *row, double *result) {
     const renyi_state *s = &state->renyi;
     const weights_state *sums = &s->weights;
-    double order = row->parameter;
+    double order = row->parameters->order;
     *result = NAN;
     if (is_sums(row->walk)) {
         double p = sum_value(sums->mass), q = sum_value(sums->second);

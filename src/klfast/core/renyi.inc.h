@@ -92,7 +92,8 @@ static NOINLINE void renyi_high(sweep_f64 *s, const double *p, const double *q, 
 }
 
 /* The logarithms of p, of q, and of p^a q^(1-a), each to be added up as exponentials. */
-static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff_t length, double order) {
+static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+    double order = row->parameters->order;
     double log_p[PIECE_OF_LOGS], log_q[PIECE_OF_LOGS], product[PIECE_OF_LOGS];
     softmax_state piece;
     for (ptrdiff_t i = 0; i < length; i += PIECE_OF_LOGS) {
@@ -107,19 +108,19 @@ static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff
                                              : log_p[k] + (order - 1) * ratio;
             s->largest_ratio = fmax(s->largest_ratio, product[k]);
         }
-        softmax_any_f64(&piece, log_p, count, 0);
-        join_softmax(&s->log_p, piece);
-        softmax_any_f64(&piece, log_q, count, 0);
-        join_softmax(&s->log_q, piece);
-        softmax_any_f64(&piece, product, count, 0);
-        join_softmax(&s->product, piece);
+        softmax_any_f64(&piece, log_p, count, row, 0);
+        join_softmax(&s->log_p, piece, row);
+        softmax_any_f64(&piece, log_q, count, row, 0);
+        join_softmax(&s->log_q, piece, row);
+        softmax_any_f64(&piece, product, count, row, 0);
+        join_softmax(&s->product, piece, row);
     }
 }
 
 static void renyi_divergence_f64(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
                                  const klfast_row *row) {
     renyi_state *s = &state->renyi;
-    int kind = renyi_kind(row->parameter);
+    int kind = renyi_kind(row->parameters->order);
     memset(s, 0, sizeof *s);
     s->largest_ratio = -HUGE_VAL;
     if (is_sums(row->walk)) {
@@ -128,22 +129,22 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
     }
     if (row->walk == WALK_TERMS) {
         note_special(&s->weights, p, q, length);
-        if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row->parameter);
+        if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row);
         return;
     }
     constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 0, p, q, row);
     sweep_f64 sums;
     if (kind == ORDER_ZERO) renyi_zero(&sums, p, q, length, &constants);
     if (kind == ORDER_INFINITE) renyi_infinite(&sums, p, q, length, &constants);
-    if (kind == ORDER_LOW) renyi_low(&sums, p, q, length, &constants, row->parameter);
-    if (kind == ORDER_HIGH) renyi_high(&sums, p, q, length, &constants, row->parameter);
+    if (kind == ORDER_LOW) renyi_low(&sums, p, q, length, &constants, row->parameters->order);
+    if (kind == ORDER_HIGH) renyi_high(&sums, p, q, length, &constants, row->parameters->order);
     double lowest = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT
                         ? LOWEST_WEIGHT / (row->constant < 1 ? row->constant : 1)
                         : NAN;
     int usual = conclude_f64(&s->weights, &sums, lowest, 1);
     /* watched both ways, so it does not say which of p and q is 0 alone */
     s->weights.flags &= ~IS_INFINITE;
-    for (ptrdiff_t i = 0; i < length && row->parameter > 1; i++)
+    for (ptrdiff_t i = 0; i < length && row->parameters->order > 1; i++)
         if (((const double *)q)[i] == 0 && ((const double *)p)[i] > 0) s->weights.flags |= IS_INFINITE;
     if (!usual || !(s->weights.first.high <= HIGHEST_SUM)) s->weights.flags |= OUT_OF_SCALE;
 }

@@ -12,9 +12,9 @@ typedef struct {
     INTEGER bias;
 } F(exponent_scale);
 
-static ALWAYS_INLINE F(exponent_scale) F(scale_by)(REAL K) {
+static ALWAYS_INLINE F(exponent_scale) F(scale_by)(REAL K, const F(klfast_exponential) *e) {
     /* at `lowest`, k - K rounds to the exponent whose bits make 0 */
-    F(exponent_scale) scale = {(K + (LOWEST_EXPONENT + (REAL)0.25)) * LN2, 0};
+    F(exponent_scale) scale = {(K + (LOWEST_EXPONENT + (REAL)0.25)) * e->ln2, 0};
     scale.bias = (INTEGER)(-LOWEST_EXPONENT - K) - F(bits)(ROUNDING_SHIFT);
     return scale;
 }
@@ -24,20 +24,18 @@ static ALWAYS_INLINE REAL F(power_at)(REAL shifted, INTEGER bias) {
     return F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + bias) << MANTISSA_BITS));
 }
 
-/* exp(x)/2^K, and 0 for x so low that this is below the normal numbers. NaN for NaN. x <= 1.25*EXP_LIMIT, and k - K
+/* exp(x/T)/2^K, and 0 for x so low that this is below the normal numbers. NaN for NaN. x <= 1.25*limit, and k - K
  * within the exponents of normal numbers. Largest error 2 u. */
-static ALWAYS_INLINE REAL F(scaled_exp)(REAL x, F(exponent_scale) scale) {
-    x = x < scale.lowest ? scale.lowest : x;
-    REAL shifted = F(fma)(x, LOG2_E, ROUNDING_SHIFT), k = shifted - ROUNDING_SHIFT;
-    REAL r = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, x));
-    return (1 + F(fma)(r * r, F(exp_polynomial)(r), r)) * F(power_at)(shifted, scale.bias);
+static ALWAYS_INLINE REAL F(scaled_exp)(REAL x, F(exponent_scale) scale, const F(klfast_exponential) *e) {
+    REAL shifted, held = x < scale.lowest ? scale.lowest : x, fraction = F(exp_at)(held, e, &shifted);
+    return fraction * F(power_at)(shifted, scale.bias);
 }
 
-/* The exponent of exp(x), as a K; and in *fraction exp(x)/2^K to double precision. */
-static REAL F(exponent_of_exp)(REAL x, double *fraction) {
-    double k;
-    *fraction = exp_parts_f64((double)x, &k);
-    return (REAL)k;
+/* The exponent of exp(x/T), as a K; and in *fraction exp(x/T)/2^K to double precision. */
+static REAL F(exponent_of_exp)(REAL x, double *fraction, const klfast_temperature *temperature) {
+    double shifted;
+    *fraction = exp_at_f64((double)x, &temperature->of_f64, &shifted);
+    return (REAL)(shifted - 0x1.8p52);
 }
 
 static inline REAL F(largest_of)(const REAL *lane, ptrdiff_t length) {
@@ -65,16 +63,18 @@ static int F(find_largest)(const REAL *x, ptrdiff_t length, REAL *largest) {
 
 /* One sweep, with the largest among the others. Returns 0 where that is not good enough: rows too sure of their
  * largest, NaN, +inf, logits out of range, or far above those that the scale was taken from. */
-static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
+static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                                         const int with_value) {
     REAL padded[STEP], term[STEP], value[STEP], lane[STEP], start, largest;
     F(lanes) sum = {{0}}, sum_value = {{0}};
+    F(klfast_exponential) e = row->temperature->F(of);
     double fraction_start, fraction;
     /* distances are best measured from the very largest; for the scale a few will do */
     if (!with_value) start = F(largest_of)(x, length < STEP ? length : STEP);
     else if (!F(find_largest)(x, length, &start)) return 0;
-    if (!(start <= EXP_LIMIT && start >= -EXP_LIMIT)) return 0;
-    REAL K = F(exponent_of_exp)(start, &fraction_start);
-    F(exponent_scale) scale = F(scale_by)(K);
+    if (!(start <= e.limit && start >= -e.limit)) return 0;
+    REAL K = F(exponent_of_exp)(start, &fraction_start, row->temperature);
+    F(exponent_scale) scale = F(scale_by)(K, &e);
     klfast_ahead ahead = F(further_on)(x, LOGITS_BLOCK);
     for (int j = 0; j < STEP; j++) lane[j] = start;
 
@@ -82,10 +82,10 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
         F(prefetch_step)(&ahead, i);
         for (int j = 0; j < STEP; j++) {
-            REAL e = F(scaled_exp)(a[j], scale), held = a[j] < scale.lowest ? scale.lowest : a[j];
-            term[j] = e;
+            REAL part = F(scaled_exp)(a[j], scale, &e), held = a[j] < scale.lowest ? scale.lowest : a[j];
+            term[j] = part;
             lane[j] = a[j] > lane[j] ? a[j] : lane[j];
-            if (with_value) value[j] = e * (start - held);
+            if (with_value) value[j] = part * (start - held);
         }
         F(fold)(&sum, term);
         F(end_run)(&sum);
@@ -94,11 +94,11 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
     }
     largest = F(largest_of)(lane, STEP);
     wide_sum total = F(lane_total)(&sum);
-    if (!(largest <= EXP_LIMIT && largest - start <= 40 && total.high < HUGE_VAL)) return 0;
-    double of_largest = (double)F(scaled_exp)(largest, scale);
+    if (!(largest <= e.limit && (largest - start) * e.inverse <= 40 && total.high < HUGE_VAL)) return 0;
+    double of_largest = (double)F(scaled_exp)(largest, scale, &e);
     if (!(total.high > 2 * of_largest)) return 0;
     add_number(&total, -of_largest);
-    double unit = F(exponent_of_exp)(largest, &fraction) - K;
+    double unit = F(exponent_of_exp)(largest, &fraction, row->temperature) - K;
     unit = 1.0 / (fraction * power_of_two_f64(unit));
     state->largest = largest;
     state->count = 1;
@@ -107,32 +107,36 @@ static ALWAYS_INLINE int F(softmax_fast)(softmax_state *state, const REAL *x, pt
     return 1;
 }
 
-static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value);
+static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                               const int with_value);
 
 /* The same with all that equal the largest counted, and the others summed without them. */
-static void F(softmax_careful)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
+static void F(softmax_careful)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                               const int with_value) {
     REAL padded[STEP], rest[STEP], value[STEP], largest;
     INTEGER count_lane[STEP] = {0};
     F(lanes) sum_rest = {{0}}, sum_value = {{0}};
+    F(klfast_exponential) e = row->temperature->F(of);
     if (!F(find_largest)(x, length, &largest)) {
         state->flags = HAS_NAN;
         return;
     }
     if (largest == -INFINITY) return;
-    if (!(largest <= EXP_LIMIT && largest >= -EXP_LIMIT)) {
-        F(softmax_unusual)(state, x, length, with_value);
+    if (!(largest <= e.limit && largest >= -e.limit)) {
+        F(softmax_unusual)(state, x, length, row, with_value);
         return;
     }
     double fraction_largest;
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest, &fraction_largest));
+    REAL K = F(exponent_of_exp)(largest, &fraction_largest, row->temperature);
+    F(exponent_scale) scale = F(scale_by)(K, &e);
 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
         for (int j = 0; j < STEP; j++) {
-            REAL e = F(scaled_exp)(a[j], scale), held = a[j] < scale.lowest ? scale.lowest : a[j];
-            rest[j] = a[j] == largest ? 0 : e;
+            REAL part = F(scaled_exp)(a[j], scale, &e), held = a[j] < scale.lowest ? scale.lowest : a[j];
+            rest[j] = a[j] == largest ? 0 : part;
             count_lane[j] += a[j] == largest;
-            value[j] = e * (largest - held);
+            value[j] = part * (largest - held);
         }
         F(fold)(&sum_rest, rest);
         F(end_run)(&sum_rest);
@@ -145,11 +149,12 @@ static void F(softmax_careful)(softmax_state *state, const REAL *x, ptrdiff_t le
     state->value = scaled_sum(F(lane_total)(&sum_value), 1.0 / fraction_largest);
     /* So far below the maximum that entries may have sunk below the normal numbers: look with a wider exponent. */
     if (state->rest.high < SMALLEST_REST && state->count < (double)length)
-        F(softmax_unusual)(state, x, length, with_value);
+        F(softmax_unusual)(state, x, length, row, with_value);
 }
 
-static void F(softmax_any)(softmax_state *state, const REAL *x, ptrdiff_t length, const int with_value) {
+static void F(softmax_any)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                           const int with_value) {
     memset(state, 0, sizeof *state);
-    if (with_value ? F(softmax_fast)(state, x, length, 1) : F(softmax_fast)(state, x, length, 0)) return;
-    F(softmax_careful)(state, x, length, with_value);
+    if (with_value ? F(softmax_fast)(state, x, length, row, 1) : F(softmax_fast)(state, x, length, row, 0)) return;
+    F(softmax_careful)(state, x, length, row, with_value);
 }

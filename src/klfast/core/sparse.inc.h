@@ -77,7 +77,7 @@ static int F(js_sparse)(weights_state *state, const REAL *p, const REAL *q, ptrd
         memset(&piece, 0, sizeof piece);
         F(sweep_JENSEN_SHANNON)(&sums, parts.kept_p, parts.kept_q, parts.kept, &here);
         if (!F(conclude)(&piece.weights, &sums, lowest, 1)) return 0;
-        weights_join(&total, &piece);
+        weights_join(&total, &piece, NULL);
     }
     if (bits & SIGN_BITS || !(alone_p.high <= HIGHEST_SUM && alone_q.high <= HIGHEST_SUM)) return 0;
     double c = (double)row->c[0], c_low = (double)row->c_low[0];

@@ -7,6 +7,33 @@
 
 #include "scalar.h"
 
+enum { EXP_TERMS_f32 = 6, EXP_TERMS_f64 = 12 };
+
+/* exp(x/T) = 2^k * (1 + r*(c0 + c1*r + ...)) with r = x - k*T*ln 2. T, the temperature, is in the constants, so that it costs
+ * nothing and no digit of x is lost to a division; coefficients come highest first. */
+typedef struct {
+    float per_ln2, ln2, ln2_high, ln2_low, inverse, coefficient[EXP_TERMS_f32], limit, negligible;
+} klfast_exponential_f32;
+typedef struct {
+    double per_ln2, ln2, ln2_high, ln2_low, inverse, coefficient[EXP_TERMS_f64], limit, negligible;
+} klfast_exponential_f64;
+
+typedef struct {
+    double value, inverse;
+    klfast_exponential_f32 of_f32;
+    klfast_exponential_f64 of_f64;
+} klfast_temperature;
+
+/* What an operation is told besides its arrays; each looks at what it knows of. */
+typedef struct {
+    double order;       /* of the Renyi divergence */
+    double temperature; /* logits are divided by it */
+    double beta;        /* Jensen-Shannon: the share of x in the mixture */
+    double smoothing, z_loss, softcap; /* cross-entropy; 0 for none */
+    double ignored;                    /* the class id of rows that do not count; NaN for none */
+    int smooths_finite, is_raw;        /* smooth over classes above -inf alone; take targets as they are */
+} klfast_parameters;
+
 /* Flags of a piece. */
 enum {
     HAS_NAN = 1,     /* NaN, a negative probability, +inf: the row has no answer */
@@ -42,13 +69,13 @@ typedef struct {
     int flags;
 } logits_kl_state;
 
-/* Jensen-Shannon of two rows of logits: first both softmaxes and the KL, then, with their totals known, the sum; and
- * half the sum of p - q, which is 0 if the totals were right. */
+/* Two rows of logits: the KL alone, where that tells the totals of both, or else both softmaxes; then, with the totals known,
+ * Jensen-Shannon as the sums of KL(p || m) and KL(q || m), and the sum of p - q, which is 0 if the totals were right. */
 typedef struct {
-    softmax_state x, y;
     logits_kl_state kl;
-    wide_sum value, excess;
-} logits_js_state;
+    softmax_state x, y;
+    wide_sum of_x, of_y, excess;
+} logits_pair_state;
 
 /* Renyi: as for the other divergences of probabilities, or, in a second walk, the sums of exponentials of logarithms. */
 typedef struct {
@@ -57,12 +84,20 @@ typedef struct {
     double largest_ratio;
 } renyi_state;
 
+/* Softmax of one row beside another of weights b: the sums of b and of b*(largest - x), the same where every b is 1, and the
+ * number of entries that count. */
+typedef struct {
+    softmax_state softmax;
+    wide_sum mass, cross;
+    double count;
+} logits_cross_state;
+
 /* Large enough for any of them. */
 typedef union {
     weights_state weights;
     softmax_state softmax;
-    logits_kl_state logits_kl;
-    logits_js_state logits_js;
+    logits_pair_state pair;
+    logits_cross_state cross;
     renyi_state renyi;
 } klfast_state;
 
@@ -74,7 +109,8 @@ enum {
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
     WALK_ANCHORED, /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
     WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near 1 */
-    WALK_TERMS,     /* logits, Jensen-Shannon: the totals are known */
+    WALK_TERMS,      /* logits, Jensen-Shannon: the totals are known */
+    WALK_WIDE_TERMS, /* the same, in double */
 };
 
 /* What memory to ask for while a block is computed: with every step of the kernel, of 256 bytes, four lines of 64 bytes.
@@ -84,16 +120,32 @@ typedef struct {
     ptrdiff_t step, line; /* distances in bytes */
 } klfast_ahead;
 
+/* What rows that lie side by side are told: their labels, if they have any, and what their gradients are multiplied by. */
+typedef struct {
+    double logit[16], weight[16], gradient[16];
+    ptrdiff_t place[16];
+    int is_ignored[16];
+} klfast_labels;
+
 typedef struct {
     klfast_ahead ahead_a, ahead_b;
+    const klfast_parameters *parameters;
+    const klfast_temperature *temperature;
+    const klfast_labels *labels; /* tiles */
     int walk, repeats, was_summed, is_float, expects_zeros;
     double scale_p, scale_q; /* powers of two that bring extreme rows into range; 1 for all others */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
     double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */
-    double label_logit;        /* cross-entropy of logits: the logit of the label */
-    double parameter;          /* of the operation, where it has one */
-    double largest_x, largest_y, total_x, total_y, offset, offset_low; /* Jensen-Shannon, second walk */
+    /* Cross-entropy of logits: the logit of the label, what the row counts, and what its gradient is multiplied by. */
+    double label_logit, label_weight, gradient;
+    /* What a gradient is written from; that of Jensen-Shannon is summed with it, too. exp(x/T) of the row adds up to
+     * total_x*exp(largest_x/T); `offset` is T*log(sum exp(x/T) / sum exp(y/T)). */
+    double largest_x, largest_y, total_x, total_y, log_total, offset, offset_low, value, value_y;
+    /* Cross-entropy: the gradient is scale_of_p*p + scale_of_b*b, and at the label this; 1 - p of the largest. */
+    double scale_of_p, scale_of_b, at_label, others;
+    ptrdiff_t label; /* -1 where there is none */
+    int is_undefined, is_ignored, is_skipped, is_written, is_whole;
 } klfast_row;
 
 #endif

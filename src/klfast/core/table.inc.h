@@ -26,31 +26,14 @@ static void F(entropy)(klfast_state *state, const void *p, const void *q, ptrdif
 }
 
 static void F(logsumexp)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
-    (void)y, (void)row;
-    F(softmax_any)(&state->softmax, x, length, 0);
+    (void)y;
+    F(softmax_any)(&state->softmax, x, length, row, 0);
 }
 
 static void F(logits_entropy)(klfast_state *state, const void *x, const void *y, ptrdiff_t length,
                               const klfast_row *row) {
-    (void)y, (void)row;
-    F(softmax_any)(&state->softmax, x, length, 1);
-}
-
-static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
-    (void)row;
-    F(logits_kl_block)(&state->logits_kl, x, y, length);
-}
-
-static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
-    logits_js_state *s = &state->logits_js;
-    memset(s, 0, sizeof *s);
-    if (row->walk == WALK_TERMS) {
-        F(js_terms)(s, x, y, length, row);
-        return;
-    }
-    F(softmax_any)(&s->x, x, length, 0);
-    F(softmax_any)(&s->y, y, length, 0);
-    F(logits_kl_block)(&s->kl, x, y, length);
+    (void)y;
+    F(softmax_any)(&state->softmax, x, length, row, 1);
 }
 
 #define COMPARISON(NAME, KIND) \
@@ -63,13 +46,13 @@ static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrd
         F(comparison_any)(&state->weights, p, q, length, row, KIND); \
     } \
     static unsigned F(tile_##NAME)(double *result, const void *p, const void *q, ptrdiff_t length, ptrdiff_t count, \
-                                   const klfast_row *told) { \
-        (void)count; \
+                                   const klfast_row *told, void *out_a, void *out_b) { \
+        (void)count, (void)out_a, (void)out_b; \
         return F(comparison_tile)(result, p, q, length, told, KIND, 0); \
     } \
     static unsigned F(tile_raw_##NAME)(double *result, const void *p, const void *q, ptrdiff_t length, \
-                                       ptrdiff_t count, const klfast_row *told) { \
-        (void)count; \
+                                       ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) { \
+        (void)count, (void)out_a, (void)out_b; \
         return F(comparison_tile)(result, p, q, length, told, KIND, 1); \
     }
 COMPARISON(js_divergence, JENSEN_SHANNON)

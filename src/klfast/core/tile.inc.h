@@ -71,7 +71,8 @@ static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, con
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
 static unsigned F(tile_kl_divergence)(double *result, const void *p, const void *q, ptrdiff_t length,
-                                   ptrdiff_t count, const klfast_row *told) {
+                                   ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
+    (void)out_a, (void)out_b;
     double p_sum[LANES], q_sum[LANES];
     REAL lowest[LANES];
     F(constants) row;
@@ -103,8 +104,8 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
 
 /* first/p + log(1 + x) with x = (sum q)/c - 1, which is next to nothing. */
 static unsigned F(tile_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
-                                   ptrdiff_t count, const klfast_row *told) {
-    (void)count;
+                                   ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
+    (void)count, (void)out_a, (void)out_b;
     double p_sum[LANES], q_sum[LANES];
     REAL lowest[LANES];
     F(constants) row;
@@ -151,8 +152,8 @@ static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const R
 }
 
 static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const void *q, ptrdiff_t length,
-                                   ptrdiff_t count, const klfast_row *told) {
-    (void)count;
+                                   ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
+    (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, 0, p, q, told);
     F(sweep) sums;
     F(raw_divergence_careful)(&sums, p, q, length, &row);
@@ -160,8 +161,8 @@ static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const v
 }
 
 static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
-                                   ptrdiff_t count, const klfast_row *told) {
-    (void)count;
+                                   ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
+    (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
     F(cross_entropy_careful)(&sums, p, q, length, &row);

@@ -23,7 +23,7 @@ static void widened(weights_state *state, const float *p, const float *q, ptrdif
         widen(wide_p, p + i, count);
         widen(wide_q, q + i, count);
         block(&piece.weights, wide_p, wide_q, count, row);
-        weights_join(&all, &piece);
+        weights_join(&all, &piece, row);
     }
     *state = all.weights;
 }

@@ -1,53 +1,25 @@
-/* Rows -> blocks -> numbers: how rows are read, what they are told, how they are walked and finished. Nothing here depends
- * on the CPU level; what reads and computes is called through the table.
+/* Rows -> blocks -> numbers: what rows are told, how they are walked and finished. Nothing here depends on the CPU level; what
+ * reads and computes is called through the table.
  *
  * Rows are walked in units: LANES short rows side by side; a group of rows whose elements lie apart while those of
- * neighbouring rows lie side by side (an axis that is not the last); else one row. What cannot be read in place goes
- * through scratch memory that the caller lends, one block at a time. */
-#include "kernels.h"
+ * neighbouring rows lie side by side (an axis that is not the last); else one row. */
+#include "rows.h"
+#include "write.h"
 
 enum {
-    LONGEST_LINE = 64,                   /* elements that a group reads at a time */
-    TILE_DOUBLES = 8 * KLFAST_SHORT_ROW, /* 8 lanes of double, or 16 of float */
     SAMPLES = 8,
     SHORTEST_SAMPLE = 4,
     LONGEST_SAMPLE = 128,
-    LONGEST_STRIP = 1024,                /* in elements: what four lines of each take is not to leave the cache */
-    NEVER_SAMPLED = 64,                  /* rows below this length are summed at once */
+    LONGEST_STRIP = 1024, /* in elements: what four lines of each take is not to leave the cache */
+    NEVER_SAMPLED = 64,   /* rows below this length are summed at once */
 };
-
-static ptrdiff_t type_size(int type) { return type == FLOAT32 ? (ptrdiff_t)sizeof(float) : (ptrdiff_t)sizeof(double); }
-
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
-static ptrdiff_t magnitude(ptrdiff_t stride) { return stride < 0 ? -stride : stride; }
-
-/* Whether the kernels can take the array's elements as they are, were they only side by side. */
-static int is_native(const klfast_rows *rows, const klfast_array *array) {
-    ptrdiff_t size = type_size(rows->type);
-    return array->element == 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE) && (uintptr_t)array->data % (size_t)size == 0 &&
-           array->row_stride % size == 0 && array->stride % size == 0;
-}
-
-/* Whether the kernels can read the rows of an array where they lie. */
-static int is_in_place(const klfast_rows *rows, const klfast_array *array) {
-    return !rows->mask.data && array->stride == type_size(rows->type) && is_native(rows, array);
-}
-
-/* Whether neighbouring rows share the lines of memory that a row's elements are spread over. */
-static int is_across(const klfast_array *array) {
-    return array->row_stride != 0 && magnitude(array->row_stride) < magnitude(array->stride);
-}
-
-static int has_two_of(const klfast_operation *operation) { return operation->inputs == 2; }
-
-static int has_two(const klfast_rows *rows) { return has_two_of(rows->operation); }
 
 void klfast_plan(klfast_rows *rows) {
     const klfast_operation *operation = &rows->level->operation[rows->operation_id][rows->type];
     ptrdiff_t line = KLFAST_LINE_BYTES / type_size(rows->type);
     int across = is_across(&rows->a) || (has_two_of(operation) && is_across(&rows->b));
     rows->operation = operation;
+    rows->is_written = rows->out_a.data || rows->out_b.data;
     rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache */
@@ -55,73 +27,8 @@ void klfast_plan(klfast_rows *rows) {
     rows->units = rows->outer_count * ((rows->row_count + rows->strip - 1) / rows->strip);
     int in_place = is_in_place(rows, &rows->a) && (!has_two(rows) || is_in_place(rows, &rows->b));
     ptrdiff_t area = rows->unit * smaller(rows->length, operation->block_length) * type_size(rows->type);
-    rows->scratch_bytes = rows->is_tiled || in_place ? 0 : 3 * area;
-}
-
-/* ---- reading ---- */
-
-/* The array of one unit: `data` is where its first row begins. */
-static klfast_array part_of(const klfast_array *array, ptrdiff_t outer, ptrdiff_t first) {
-    klfast_array part = *array;
-    part.data += outer * array->outer_stride + first * array->row_stride;
-    return part;
-}
-
-static void read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff_t row, ptrdiff_t start,
-                     ptrdiff_t length, void *target) {
-    const char *source = array->data + row * array->row_stride + start * array->stride;
-    rows->level->read[rows->type][array->element](target, source, array->stride, length);
-}
-
-/* `count` rows, one behind the other, `target_stride` elements apart. */
-static void read_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
-                      ptrdiff_t length, char *target, ptrdiff_t target_stride) {
-    ptrdiff_t size = type_size(rows->type);
-    double lines[LONGEST_LINE * KLFAST_GROUP];
-    if (count == 1 || !is_across(array)) {
-        for (ptrdiff_t row = 0; row < count; row++)
-            read_row(rows, array, row, start, length, target + row * target_stride * size);
-        return;
-    }
-    int in_place = is_native(rows, array) && array->row_stride == size;
-    for (ptrdiff_t i = 0; i < length; i += LONGEST_LINE) {
-        const char *source = array->data + (start + i) * array->stride;
-        ptrdiff_t here = smaller(LONGEST_LINE, length - i), line_stride = array->stride / size;
-        if (!in_place) {
-            for (ptrdiff_t k = 0; k < here; k++)
-                rows->level->read[rows->type][array->element]((char *)lines + k * KLFAST_GROUP * size,
-                                                              source + k * array->stride, array->row_stride, count);
-            source = (const char *)lines;
-            line_stride = KLFAST_GROUP;
-        }
-        rows->level->transpose[rows->type](target + i * size, target_stride, source, line_stride, here, count);
-    }
-}
-
-/* Short rows side by side: element i of all of them begins at i * KLFAST_LINE_BYTES. */
-static void read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target) {
-    ptrdiff_t size = type_size(rows->type), lanes = rows->unit, length = rows->length;
-    double apart[TILE_DOUBLES];
-    if (count < lanes) memset(target, 0, (size_t)(length * KLFAST_LINE_BYTES));
-    if (is_across(array)) {
-        if (is_native(rows, array) && array->row_stride == size && count == lanes)
-            rows->level->copy_lines(target, array->data, array->stride, length);
-        else
-            for (ptrdiff_t i = 0; i < length; i++)
-                rows->level->read[rows->type][array->element]((char *)target + i * KLFAST_LINE_BYTES,
-                                                              array->data + i * array->stride, array->row_stride,
-                                                              count);
-        return;
-    }
-    const char *source = array->data;
-    ptrdiff_t source_stride = array->row_stride / size;
-    if (array->stride != size || !is_native(rows, array)) {
-        int is_shared = array->row_stride == 0; /* one row for all lanes */
-        source_stride = is_shared ? 0 : length;
-        read_rows(rows, array, is_shared ? 1 : count, 0, length, (char *)apart, length);
-        source = (const char *)apart;
-    }
-    rows->level->transpose[rows->type](target, lanes, source, source_stride, count, length);
+    rows->scratch_bytes = rows->is_tiled || (in_place && !rows->is_written) ? 0 : AREAS * area;
+    rows->level->prepare_temperature(&rows->temperature, rows->parameters.temperature);
 }
 
 /* ---- what a row is told ---- */
@@ -133,9 +40,9 @@ static double expected_sum(const klfast_rows *rows, const klfast_array *array, c
     const float *narrow = (const float *)sample;
     ptrdiff_t gap = (rows->length - sample_length) / (SAMPLES - 1);
     for (ptrdiff_t s = 0; s < SAMPLES; s++) {
-        read_row(rows, array, 0, s * gap, sample_length, sample);
+        klfast_read_row(rows, array, 0, s * gap, sample_length, sample);
         if (mask->data) {
-            read_row(rows, mask, 0, s * gap, sample_length, included);
+            klfast_read_row(rows, mask, 0, s * gap, sample_length, included);
             rows->level->exclude[rows->type](sample, included, sample_length, 0.0);
         }
         for (ptrdiff_t i = 0; i < sample_length; i++)
@@ -171,20 +78,54 @@ static void find_constant(klfast_row *told, const klfast_rows *rows, const klfas
     if (guess > 0x1p-100 && guess < 0x1p100) told->constant = told->is_float ? (double)(float)guess : guess;
 }
 
+/* Label number `which` of a row: what it counts, and its logit, -inf where a mask excludes it. `a` and `mask` begin at the
+ * row. */
+static void tell_label(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *mask,
+                       ptrdiff_t row, ptrdiff_t which) {
+    const klfast_level *level = rows->level;
+    double label, is_included = 1.0;
+    const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
+    level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
+    told->label_weight = rows->label_weights ? rows->label_weights[row] : 1.0;
+    told->is_ignored = label == rows->parameters.ignored;
+    told->label = -1;
+    if (told->is_ignored) return;
+    told->label = (ptrdiff_t)label;
+    level->read[FLOAT64][a->element](&told->label_logit, a->data + told->label * a->stride, 0, 1);
+    if (rows->parameters.softcap > 0 && !rows->is_capped) level->cap[FLOAT64](&told->label_logit, 1, rows->parameters.softcap);
+    if (mask->data) level->read[FLOAT64][mask->element](&is_included, mask->data + told->label * mask->stride, 0, 1);
+    if (is_included == 0) told->label_logit = rows->operation->neutral;
+}
+
+static int are_all_ignored(const klfast_rows *rows, ptrdiff_t row) {
+    for (ptrdiff_t which = 0; which < rows->label_count; which++) {
+        double label;
+        const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
+        rows->level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
+        if (label != rows->parameters.ignored) return 0;
+    }
+    return 1;
+}
+
 static void begin_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row) {
     klfast_array a = part_of(&rows->a, outer, row), b = part_of(&rows->b, outer, row), mask = rows->mask;
+    ptrdiff_t number = outer * rows->row_count + row;
     if (mask.data) mask = part_of(&rows->mask, outer, row);
     memset(told, 0, sizeof *told);
     told->is_float = rows->type == FLOAT32;
     told->expects_zeros = rows->mask.data != NULL;
     told->scale_p = told->scale_q = told->constant = 1.0;
     told->walk = WALK_FAST;
-    told->parameter = rows->parameter;
+    told->parameters = &rows->parameters;
+    told->temperature = &rows->temperature;
+    told->gradient = rows->gradients ? rows->gradients[number] : 1.0;
+    told->is_written = rows->is_written;
+    told->is_whole = rows->length <= rows->operation->block_length;
+    told->label = -1;
     if (rows->operation->constant != NO_CONSTANT) find_constant(told, rows, &a, &b, &mask);
-    if (rows->labels) {
-        ptrdiff_t label = (ptrdiff_t)rows->labels[outer * rows->row_count + row];
-        rows->level->read[FLOAT64][a.element](&told->label_logit, a.data + label * a.stride, 0, 1);
-    }
+    if (!rows->labels.data) return;
+    told->is_skipped = are_all_ignored(rows, number);
+    tell_label(told, rows, &a, &mask, number, 0);
 }
 
 /* ---- walking ---- */
@@ -230,47 +171,26 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
 }
 
 static double *results_of(const klfast_group *group, const klfast_rows *rows, double *results) {
-    return results + group->outer * rows->row_count + group->first;
-}
-
-/* A block of the rows of a group, as the kernels read it. */
-typedef struct {
-    const char *data;
-    ptrdiff_t row_stride; /* in bytes */
-} piece;
-
-static piece take(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, ptrdiff_t start,
-                  ptrdiff_t length, char *scratch, int is_read) {
-    klfast_array part = part_of(array, group->outer, group->first);
-    if (is_in_place(rows, array)) return (piece){part.data + start * part.stride, part.row_stride};
-    ptrdiff_t stride = smaller(rows->length, rows->operation->block_length);
-    int is_shared = part.row_stride == 0 && !rows->mask.data; /* one row for the whole group */
-    if (!is_read) read_rows(rows, &part, is_shared ? 1 : group->count, start, length, scratch, stride);
-    return (piece){scratch, is_shared ? 0 : stride * type_size(rows->type)};
-}
-
-static void exclude_masked(const klfast_rows *rows, piece values, piece mask, ptrdiff_t count, ptrdiff_t length) {
-    for (ptrdiff_t k = 0; k < count; k++)
-        rows->level->exclude[rows->type]((char *)values.data + k * values.row_stride, mask.data + k * mask.row_stride,
-                                         length, rows->operation->neutral);
+    return results + first_row(rows, group) * rows->label_count;
 }
 
 static void walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
                        char *scratch, int is_read) {
     ptrdiff_t start = block * rows->operation->block_length;
     ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
-    ptrdiff_t area = rows->scratch_bytes / 3;
-    piece a = take(rows, group, &rows->a, start, length, scratch, is_read);
-    piece b = has_two(rows) ? take(rows, group, &rows->b, start, length, scratch + area, is_read) : a;
-    if (rows->mask.data && !is_read) {
-        piece mask = take(rows, group, &rows->mask, start, length, scratch + 2 * area, 0);
-        exclude_masked(rows, a, mask, group->count, length);
-        if (has_two(rows)) exclude_masked(rows, b, mask, group->count, length);
-    }
+    klfast_piece a, b;
+    klfast_take_block(rows, group, start, length, scratch, is_read, &a, &b);
     for (ptrdiff_t k = 0; k < group->count; k++)
-        if (!group->is_done[k])
+        if (!group->is_done[k] && !group->told[k].is_skipped)
             rows->operation->block(&states[k], a.data + k * a.row_stride, b.data + k * b.row_stride, length,
                                    &group->told[k]);
+}
+
+static void join_block(const klfast_group *group, const klfast_rows *rows, klfast_state *totals,
+                       const klfast_state *states) {
+    for (ptrdiff_t k = 0; k < group->count; k++)
+        if (!group->is_done[k] && !group->told[k].is_skipped)
+            rows->operation->join(&totals[k], &states[k], &group->told[k]);
 }
 
 /* Blocks are shared out only where there are no strips. */
@@ -283,13 +203,26 @@ void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdi
     walk_block(group, rows, block, states, scratch, 0);
 }
 
+/* One number for each of the labels of a row; no such row is walked twice. */
+static void finish_labels(klfast_group *group, const klfast_rows *rows, const klfast_state *state, ptrdiff_t k,
+                          double *results) {
+    klfast_array a = part_of(&rows->a, group->outer, group->first + k), mask = rows->mask;
+    if (mask.data) mask = part_of(&rows->mask, group->outer, group->first + k);
+    for (ptrdiff_t which = 0; which < rows->label_count; which++) {
+        tell_label(&group->told[k], rows, &a, &mask, first_row(rows, group) + k, which);
+        rows->operation->finish(state, &group->told[k], &results[which]);
+    }
+}
+
 /* Finishes what can be finished; 1 if something is left. */
 static int finish_group(klfast_group *group, const klfast_rows *rows, const klfast_state *states, double *results) {
     double *mine = results_of(group, rows, results);
     int is_left = 0;
     for (ptrdiff_t k = 0; k < group->count; k++) {
         if (group->is_done[k]) continue;
-        group->is_done[k] = !rows->operation->finish(&states[k], &group->told[k], &mine[k]);
+        group->is_done[k] = 1;
+        if (rows->label_count > 1) finish_labels(group, rows, &states[k], k, mine + k * rows->label_count);
+        else group->is_done[k] = !rows->operation->finish(&states[k], &group->told[k], &mine[k]);
         is_left |= !group->is_done[k];
     }
     return is_left;
@@ -298,72 +231,149 @@ static int finish_group(klfast_group *group, const klfast_rows *rows, const klfa
 int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
                      double *results) {
     for (ptrdiff_t block = 1; block < blocks; block++)
-        for (ptrdiff_t k = 0; k < group->count; k++)
-            if (!group->is_done[k]) rows->operation->join(&states[k], &states[block * group->count + k]);
+        join_block(group, rows, states, states + block * group->count);
     return finish_group(group, rows, states, results);
 }
 
 static void walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch) {
     klfast_group group;
     klfast_state totals[KLFAST_GROUP], states[KLFAST_GROUP];
-    int walks = 0;
+    ptrdiff_t block_length = rows->operation->block_length;
+    int walks = 0, is_one_block = rows->length <= block_length;
     begin_group(&group, rows, unit, part);
     do {
         /* the only block of a row is still there when the row is walked again */
-        walk_block(&group, rows, 0, totals, scratch, walks > 0 && rows->length <= rows->operation->block_length);
-        for (ptrdiff_t block = 1; block * rows->operation->block_length < rows->length; block++) {
+        walk_block(&group, rows, 0, totals, scratch, walks > 0 && is_one_block);
+        for (ptrdiff_t block = 1; block * block_length < rows->length; block++) {
             walk_block(&group, rows, block, states, scratch, 0);
-            for (ptrdiff_t k = 0; k < group.count; k++)
-                if (!group.is_done[k]) rows->operation->join(&totals[k], &states[k]);
+            join_block(&group, rows, totals, states);
         }
         walks++;
     } while (finish_group(&group, rows, totals, results));
+    if (!rows->is_written) return;
+    for (ptrdiff_t block = 0; block * block_length < rows->length; block++)
+        klfast_write_rows(&group, rows, block, scratch, is_one_block);
+}
+
+/* A tile in memory, and what is written beside it. */
+typedef struct {
+    double a[TILE_DOUBLES], b[TILE_DOUBLES], mask[TILE_DOUBLES], out_a[TILE_DOUBLES], out_b[TILE_DOUBLES];
+} tile_memory;
+
+static void take_lane(const klfast_rows *rows, char *row, const double *tile, ptrdiff_t lane) {
+    ptrdiff_t size = type_size(rows->type);
+    for (ptrdiff_t i = 0; i < rows->length; i++)
+        memcpy(row + i * size, (const char *)tile + i * KLFAST_LINE_BYTES + lane * size, (size_t)size);
+}
+
+static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptrdiff_t lane) {
+    ptrdiff_t size = type_size(rows->type);
+    for (ptrdiff_t i = 0; i < rows->length; i++)
+        memcpy((char *)tile + i * KLFAST_LINE_BYTES + lane * size, row + i * size, (size_t)size);
 }
 
 /* One row of a tile that the tile could not finish. */
-static double walk_lane(const klfast_rows *rows, const double *a, const double *b, ptrdiff_t lane) {
-    double row_a[KLFAST_SHORT_ROW], row_b[KLFAST_SHORT_ROW], result;
+static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t number, ptrdiff_t which,
+                      double *result) {
+    double row_a[KLFAST_SHORT_ROW], row_b[KLFAST_SHORT_ROW], of_a[KLFAST_SHORT_ROW], of_b[KLFAST_SHORT_ROW];
+    double scratch[AREAS * KLFAST_SHORT_ROW];
     ptrdiff_t size = type_size(rows->type);
-    for (ptrdiff_t i = 0; i < rows->length; i++) {
-        memcpy((char *)row_a + i * size, (const char *)a + i * KLFAST_LINE_BYTES + lane * size, (size_t)size);
-        memcpy((char *)row_b + i * size, (const char *)b + i * KLFAST_LINE_BYTES + lane * size, (size_t)size);
-    }
     int element = 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE);
+    take_lane(rows, (char *)row_a, tile->a, lane);
+    take_lane(rows, (char *)row_b, has_two(rows) ? tile->b : tile->a, lane);
     klfast_rows one = *rows;
     one.a = (klfast_array){(const char *)row_a, 0, 0, size, element};
     one.b = (klfast_array){(const char *)row_b, 0, 0, size, element};
+    one.out_a = (klfast_array){(const char *)of_a, 0, 0, size, element};
+    one.out_b = (klfast_array){(const char *)of_b, 0, 0, size, element};
     one.mask.data = NULL;
-    one.outer_count = one.row_count = one.unit = one.strip = one.units = 1;
-    walk_group(&one, 0, 0, &result, NULL);
-    return result;
+    one.is_capped = 1;
+    if (one.labels.data) one.labels.data += number * one.labels.row_stride + which * one.labels.stride;
+    if (one.label_weights) one.label_weights += number;
+    if (one.gradients) one.gradients += number;
+    one.outer_count = one.row_count = one.unit = one.strip = one.units = one.label_count = 1;
+    one.scratch_bytes = sizeof scratch;
+    walk_group(&one, 0, 0, result, (char *)scratch);
+    if (!rows->is_written) return;
+    put_lane(rows, (const char *)of_a, tile->out_a, lane);
+    put_lane(rows, (const char *)of_b, tile->out_b, lane);
 }
 
 static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
                          double *target) {
     klfast_array part = part_of(array, group->outer, group->first);
-    read_tile(rows, &part, group->count, target);
+    klfast_read_tile(rows, &part, group->count, target);
+}
+
+/* What the rows of a tile are told; of their labels, number `which`. */
+static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klfast_group *group, const double *a,
+                       ptrdiff_t which) {
+    klfast_array lane = {NULL, 0, 0, KLFAST_LINE_BYTES, 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE)}, mask = {0};
+    klfast_rows capped = *rows;
+    capped.is_capped = 1;
+    memset(labels, 0, sizeof *labels);
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        ptrdiff_t number = first_row(rows, group) + k;
+        klfast_row told;
+        labels->gradient[k] = rows->gradients ? rows->gradients[number] : 1.0;
+        if (!rows->labels.data) continue;
+        lane.data = (const char *)a + k * type_size(rows->type);
+        tell_label(&told, &capped, &lane, &mask, number, which);
+        labels->logit[k] = told.is_ignored ? 0 : told.label_logit;
+        labels->weight[k] = told.label_weight;
+        labels->place[k] = told.label;
+        labels->is_ignored[k] = told.is_ignored;
+    }
+}
+
+static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
+    ptrdiff_t length = rows->length * rows->unit;
+    read_tile_of(rows, group, &rows->a, tile->a);
+    if (has_two(rows)) read_tile_of(rows, group, &rows->b, tile->b);
+    if (rows->parameters.softcap > 0) rows->level->cap[rows->type](tile->a, length, rows->parameters.softcap);
+    if (!rows->mask.data) return;
+    read_tile_of(rows, group, &rows->mask, tile->mask);
+    rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
+    if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral);
+}
+
+static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
+    double *out[] = {tile->out_a, tile->out_b};
+    const klfast_array *array[] = {&rows->out_a, &rows->out_b};
+    for (int k = 0; k < 2; k++) {
+        if (!array[k]->data) continue;
+        if (rows->mask.data)
+            rows->level->exclude[rows->type](out[k], tile->mask, rows->length * rows->unit, rows->operation->unwritten);
+        klfast_store_tile(rows, group, array[k], out[k]);
+    }
 }
 
 static void walk_tile(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results) {
-    double a[TILE_DOUBLES], other[TILE_DOUBLES], mask[TILE_DOUBLES], values[KLFAST_GROUP];
-    const double *b = has_two(rows) ? other : a;
+    tile_memory tile;
+    double values[KLFAST_GROUP];
     klfast_group group;
+    klfast_labels labels;
     place_group(&group, rows, unit, part);
-    ptrdiff_t length = rows->length * rows->unit;
-    read_tile_of(rows, &group, &rows->a, a);
-    if (has_two(rows)) read_tile_of(rows, &group, &rows->b, other);
-    if (rows->mask.data) {
-        read_tile_of(rows, &group, &rows->mask, mask);
-        rows->level->exclude[rows->type](a, mask, length, rows->operation->neutral);
-        if (has_two(rows)) rows->level->exclude[rows->type](other, mask, length, rows->operation->neutral);
-    }
+    read_tiles(rows, &group, &tile);
+    const double *b = has_two(rows) ? tile.b : tile.a;
+    double *out_a = rows->is_written ? tile.out_a : NULL, *out_b = rows->is_written ? tile.out_b : NULL;
     klfast_row told = {.ahead_a = foresee(rows, &group, &rows->a, 0),
                        .ahead_b = foresee(rows, &group, has_two(rows) ? &rows->b : &rows->a, 0),
-                       .parameter = rows->parameter};
-    unsigned certain = rows->operation->tile(values, a, b, length, group.count, &told);
+                       .parameters = &rows->parameters,
+                       .temperature = &rows->temperature,
+                       .labels = &labels};
     double *mine = results_of(&group, rows, results);
-    for (ptrdiff_t lane = 0; lane < group.count; lane++)
-        mine[lane] = certain >> lane & 1 ? values[lane] : walk_lane(rows, a, b, lane);
+    ptrdiff_t length = rows->length * rows->unit;
+    for (ptrdiff_t which = 0; which < rows->label_count; which++) {
+        if (rows->labels.data || rows->is_written) tell_lanes(&labels, rows, &group, tile.a, which);
+        unsigned certain = rows->operation->tile(values, tile.a, b, length, group.count, &told, out_a, out_b);
+        for (ptrdiff_t lane = 0; lane < group.count; lane++) {
+            double *result = &mine[lane * rows->label_count + which];
+            *result = values[lane];
+            if (!(certain >> lane & 1)) walk_lane(rows, &tile, lane, first_row(rows, &group) + lane, which, result);
+        }
+    }
+    if (rows->is_written) write_tiles(rows, &group, &tile);
 }
 
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch) {

@@ -8,7 +8,8 @@
 #define LARGE_SHARE 0.6
 #define SMALL_CROSS_ENTROPY 0.5
 
-static void weights_join(klfast_state *into, const klfast_state *other) {
+static void weights_join(klfast_state *into, const klfast_state *other, const klfast_row *row) {
+    (void)row;
     weights_state *a = &into->weights;
     const weights_state *b = &other->weights;
     a->flags |= b->flags;

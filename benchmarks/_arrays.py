@@ -1,0 +1,117 @@
+"""The arrays of a workload, made from random numbers or taken from a folder."""
+
+import numpy as np
+from _workloads import HALVES, LOGITS, ONE_ARRAY
+
+SEED = 20240229
+
+
+def dtype_of(name):
+    """The NumPy dtype of that name. bfloat16 is known to NumPy once ml_dtypes is imported."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def aligned_empty(shape, dtype):
+    """An uninitialised array on a 64-byte boundary: jax then shares it instead of copying, like everyone else."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = np.empty(n_bytes + 64, dtype=np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def aligned_copy(array):
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def random_probabilities(generator, shape, dtype, axis=-1):
+    """Distributions drawn from Dirichlet(1), that is exponential draws over their sum, made in place to save memory.
+
+    Integers are counts and are not divided; short floats are rounded from float32.
+    """
+    if dtype.startswith("int"):
+        return aligned_copy(generator.integers(1, 1000, shape, dtype=dtype))
+    if dtype in HALVES:
+        return rounded(random_probabilities(generator, shape, "float32", axis), dtype)
+    p = aligned_empty(shape, dtype)
+    generator.standard_exponential(dtype=p.dtype, out=p)
+    np.maximum(p, 1e-7, out=p)  # a draw of exactly 0 in q would make the KL infinite
+    p /= p.sum(axis=axis, dtype=np.float64, keepdims=True).astype(dtype)
+    return p
+
+
+def random_logits(generator, shape, dtype):
+    x = aligned_empty(shape, dtype)
+    generator.standard_normal(dtype=x.dtype, out=x)
+    x *= 3
+    return x
+
+
+def random_labels(generator, shape, axis=-1):
+    outer = list(shape)
+    n_classes = outer.pop(axis)
+    return aligned_copy(generator.integers(n_classes, size=outer))
+
+
+def random_class_weights(generator, n_classes):
+    return generator.uniform(0.5, 2, n_classes)
+
+
+def rounded(array, dtype):
+    return aligned_copy(array.astype(dtype_of(dtype)))
+
+
+def make_arrays(workload):
+    """The inputs of a workload, in the order in which the operation takes them."""
+    if workload.folder is not None:
+        n_rows = workload.shape[0]
+        return tuple(
+            aligned_copy(np.resize(rows, (n_rows, *rows.shape[1:])))
+            for rows in load_real(workload.operation, workload.folder)
+        )
+    generator = np.random.default_rng(SEED)
+    make = _make_logits if workload.operation in LOGITS else _make_probabilities
+    return make(generator, workload)
+
+
+def load_real(operation, folder):
+    """The rows that lie in the folder: logits and the labels, or the logits of two models."""
+    second = "targets.npy" if "labels" in LOGITS[operation] else "test_q8.npy"
+    return tuple(np.load(folder / name) for name in ("base.npy", second))
+
+
+def _make_probabilities(generator, workload):
+    shape, count = workload.shape, 1 if workload.operation in ONE_ARRAY else 2
+    arrays = [random_probabilities(generator, shape, workload.dtype, workload.axis) for _ in range(count)]
+    if workload.kind == "zeros":
+        for array in arrays:
+            array[generator.random(shape, dtype=np.float32) < 0.95] = 0
+            array[..., 0] = 0.01  # no row without any weight
+    if workload.kind == "one q":
+        arrays[1] = aligned_copy(arrays[1][0])
+    if workload.operation.endswith(" where"):
+        arrays.append(aligned_copy(generator.random(shape, dtype=np.float32) < 0.7))
+    return tuple(arrays)
+
+
+def _make_logits(generator, workload):
+    shape, axis = workload.shape, workload.axis
+    dtype = "float32" if workload.dtype in HALVES else workload.dtype
+    make = {
+        "logits": lambda: random_logits(generator, shape, dtype),
+        "labels": lambda: random_labels(generator, shape, axis),
+        "class weights": lambda: random_class_weights(generator, shape[axis]).astype(dtype),
+        "probabilities": lambda: random_probabilities(generator, shape, dtype, axis),
+    }
+    arrays = [make[what]() for what in LOGITS[workload.operation]]
+    if workload.kind == "near":
+        arrays[1] *= 0.03
+        arrays[1] += arrays[0]
+    if workload.dtype in HALVES:
+        arrays = [rounded(array, workload.dtype) if array.dtype.kind == "f" else array for array in arrays]
+    return tuple(arrays)

@@ -1,0 +1,266 @@
+"""Cross-entropy of logits with all its options, and the log-probabilities of tokens: arguments in, kernels, reduction."""
+
+import numpy as np
+
+from klfast import _checks, _layout, _threads
+from klfast._dispatch import Labels, run, safe_type
+
+# How many target probabilities are weighted or smoothed at a time.
+SLAB = 2**18
+
+
+def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=None, base, reduction, **options):
+    """The loss, its gradient, or ("both") first the one, then the other."""
+    _checks.choice("reduction", reduction, ("none", "mean", "sum"))
+    log_base = _checks.log_base(base)
+    loss = _Loss(x, target, **options)
+    shape = _layout.result_shape(loss.x.array.shape, loss.axes, keepdims)
+    if reduction != "none":
+        shape = (1,) * loss.x.array.ndim if keepdims else ()
+    count = loss.count() if reduction == "mean" else 1.0
+    gradients, outputs = None, []
+    if wanted != "value":
+        gradients = loss.gradients(grad_output, reduction, count, log_base)
+        factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
+        outputs = _checks.outputs(out, [loss.x], ["x"], loss.arrays() | factor)
+    elif out is not None:
+        _checks.output(out, shape, loss.arrays())
+    losses = loss.compute(gradients, outputs)
+    if wanted == "grad":
+        return outputs[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = losses if reduction == "none" else np.sum(losses) / count
+    value = np.reshape(value if log_base is None else value / log_base, shape)
+    if wanted == "both":
+        return value[()], outputs[0]
+    if out is None:
+        return value[()]
+    out[...] = value
+    return out
+
+
+class _Loss:
+    """Logits and targets, checked; computes the loss of every row."""
+
+    def __init__(
+        self,
+        x,
+        target,
+        *,
+        axis,
+        where,
+        temperature,
+        normalize,
+        ignore_index,
+        weight,
+        label_smoothing,
+        smooth_over,
+        z_loss,
+        softcap,
+        dtype,
+        n_threads,
+        check,
+    ):
+        self.x = _checks.inputs({"x": x}, dtype)[0]
+        self.smoothing = _checks.fraction("label_smoothing", label_smoothing)
+        self.parameters = {
+            "temperature": _checks.temperature(temperature),
+            "z_loss": _checks.finite("z_loss", z_loss),
+            "softcap": _checks.softcap(softcap),
+            "smoothing": self.smoothing,
+            "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
+            "is_raw": not normalize,
+        }
+        self.ignored = _checks.ignored(ignore_index)
+        self.n_threads = _threads.resolve(n_threads)
+        given = _checks.as_input("target", target)
+        self.has_labels = given.array.dtype.kind in "iu" and not given.is_bfloat16
+        if not self.has_labels:
+            _checks.target_probabilities(given, self.x)
+            self.x, self.target = _checks.broadcast([self.x, given])
+        shape = self.x.array.shape
+        self.axes = _checks.single_axis(axis, len(shape))
+        self.weight = _checks.class_weights(weight, shape[self.axes[0]])
+        self.given_weight = None if weight is None else np.asarray(weight)
+        self.chosen = _checks.included(where, [self.x] if self.has_labels else [self.x, self.target])
+        self.rows = _layout.result_shape(shape, self.axes, False)
+        if self.has_labels:
+            self.target = given
+            self.ids = _checks.labels("target", given.array, self.rows, shape[self.axes[0]], self.ignored)
+            self.counts = np.ones(self.rows, bool) if self.ignored is None else self.ids != self.ignored
+            self.parameters["ignored"] = np.nan if self.ignored is None else self.ignored
+        self.smooths_finite = self.parameters["smooths_finite"]
+        self.parameters["smooths_finite"] &= self.has_labels
+        if check:
+            _checks.scores(self.x, self.chosen)
+            if not self.has_labels:
+                _checks.weights(self.target, self.chosen)
+
+    def arrays(self):
+        """Every array that an output must not overlap, by its name."""
+        named = {"x": self.x.array, "target": self.target.array, "weight": self.given_weight}
+        named = {name: array for name, array in named.items() if array is not None}
+        return named if self.chosen is None else named | {"where": self.chosen}
+
+    def count(self):
+        """What the mean divides by."""
+        if not self.has_labels:
+            return float(np.prod(self.rows))
+        return float(np.sum(self.counts if self.weight is None else self._label_weights()))
+
+    def gradients(self, grad_output, reduction, count, log_base):
+        """What the gradient of each row is multiplied by."""
+        shape = self.rows if reduction == "none" else ()
+        factors = _checks.gradients(grad_output, shape, log_base)
+        if reduction == "none":
+            return factors
+        whole = 1.0 if factors is None else factors[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.full(int(np.prod(self.rows)), np.float64(whole) / count)
+
+    def compute(self, gradients, outputs):
+        """The loss of every row; the gradient goes to `outputs`."""
+        losses = np.empty(self.rows)
+        if self.has_labels:
+            self._compute_labels(losses, gradients, outputs)
+        elif self.weight is None and self.smoothing == 0:
+            self._run("soft_cross_entropy", [self.x, self.target], self.chosen, losses, gradients, outputs, self.parameters)
+        else:
+            self._compute_slabs(losses, gradients, outputs)
+        return losses
+
+    def _run(self, operation, inputs, chosen, losses, gradients, outputs, parameters, labels=None):
+        outputs = [*outputs, None][: len(inputs)] if outputs else []
+        run(
+            f"logits_{operation}",
+            inputs,
+            chosen,
+            self.axes,
+            losses,
+            self.n_threads,
+            parameters,
+            outputs=outputs,
+            labels=labels,
+            gradients=gradients,
+            compute=safe_type(parameters),
+        )
+
+    # Class ids
+
+    def _label_weights(self):
+        """The weight of the class of every row; 0 where the row does not count."""
+        weights = np.take(self.weight, np.where(self.counts, self.ids, 0).astype(np.intp), mode="clip")
+        return np.where(self.counts, weights, 0.0)
+
+    def _compute_labels(self, losses, gradients, outputs):
+        weights = None if self.weight is None else self._label_weights().reshape(-1)
+        labels = Labels(np.ascontiguousarray(self.ids).reshape(-1, 1), weights)
+        inputs, operation = [self.x], "cross_entropy"
+        if self.smoothing > 0:
+            inputs, operation = [self.x, self._spread_weights()], "smoothed_cross_entropy"
+        self._run(operation, inputs, self.chosen, losses, gradients, outputs, self.parameters, labels)
+        if 0 in self.x.array.shape:
+            losses[~self.counts] = 0.0
+
+    def _spread_weights(self):
+        """The class weights beside the logits, in a type that does not widen what is computed."""
+        weights = np.ones(1) if self.weight is None else self.weight
+        narrow = weights.astype(np.float32)
+        weights = narrow if _layout.is_narrow(self.x) and np.all(np.isfinite(narrow)) else weights
+        axis = self.axes[0]
+        beside = weights.reshape((-1,) + (1,) * (self.x.array.ndim - 1 - axis))
+        return _checks.Input("weight", np.broadcast_to(beside, self.x.array.shape))
+
+    # Target probabilities
+
+    def _compute_slabs(self, losses, gradients, outputs):
+        """Weighted or smoothed: a slab of targets at a time is made what it counts, and taken as it is."""
+        axis = self.axes[0]
+        parameters = self.parameters | {"is_raw": True, "smoothing": 0.0}
+        factors = None if gradients is None else gradients.reshape(self.rows)
+        for place in _layout.slabs(self.rows, self.x.array.size, SLAB):
+            whole = (slice(None),) * (1 if axis == 0 else 0) + place  # of an axis other than that of the classes
+            x = self.x._replace(array=self.x.array[whole], masked=None)
+            target = self.target._replace(array=self.target.array[whole], masked=None)
+            chosen = None if self.chosen is None else self.chosen[whole]
+            counted = _checks.Input("target", self._counted_targets(x, target, chosen))
+            part = np.empty(losses[place].shape)
+            mine = None if factors is None else np.ascontiguousarray(factors[place]).reshape(-1)
+            written = [output[whole] for output in outputs]
+            self._run("soft_cross_entropy", [x, counted], chosen, part, mine, written, parameters)
+            losses[place] = part
+
+    def _counted_targets(self, x, target, chosen):
+        """weight*((1 - eps)*t + eps/C) for the entries that count, 0 for the others; NaN for what is no probability."""
+        axis = self.axes[0]
+
+        def classes_last(array):
+            # always the same layout, so that no sum depends on that of the input
+            return np.ascontiguousarray(np.moveaxis(array, axis, -1))
+
+        probabilities = classes_last(target.numbers()).astype(np.float64)
+        included = np.ones(probabilities.shape, bool) if chosen is None else classes_last(chosen)
+        probabilities[~included] = 0.0
+        probabilities[~(probabilities >= 0.0)] = np.nan
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if not self.parameters["is_raw"]:
+                probabilities /= np.sum(probabilities, axis=-1, keepdims=True)
+            if self.smoothing > 0:
+                spread = included & (classes_last(x.numbers()) > -np.inf) if self.smooths_finite else included
+                share = self.smoothing / np.sum(spread, axis=-1, keepdims=True)
+                probabilities = (1.0 - self.smoothing) * probabilities + np.where(spread, share, 0.0)
+        if self.weight is not None:
+            probabilities *= self.weight
+        return np.moveaxis(probabilities, -1, axis)
+
+
+def token_logprobs(
+    x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check
+):
+    """log softmax(x)[id] for one id a row, or for several."""
+    (logits,) = inputs = _checks.inputs({"x": x}, dtype)
+    shape = logits.array.shape
+    axes = _checks.single_axis(axis, len(shape))
+    ignored = _checks.ignored(ignore_index)
+    array = np.asarray(ids)
+    has_many = array.ndim == len(shape)
+    rows = _layout.result_shape(shape, axes, False)
+    wanted = (*shape[: axes[0]], array.shape[axes[0]], *shape[axes[0] + 1 :]) if has_many else rows
+    array = _checks.labels("ids", array, wanted, shape[axes[0]], ignored)
+    chosen = _checks.included(where, inputs)
+    if check:
+        _checks.scores(logits, chosen)
+    parameters = {
+        "temperature": _checks.temperature(temperature),
+        "softcap": _checks.softcap(softcap),
+        "ignored": np.nan if ignored is None else ignored,
+    }
+    log_base = _checks.log_base(base)
+    n_threads = _threads.resolve(n_threads)
+    if out is not None:
+        named = {"x": logits.array, "ids": array}
+        _checks.output(out, array.shape, named if chosen is None else named | {"where": chosen})
+    last = np.ascontiguousarray(np.moveaxis(array, axes[0], -1) if has_many else array[..., None])
+    results = np.empty(last.shape)
+    labels = Labels(last.reshape(-1, last.shape[-1]))
+    if results.size:
+        run(
+            "logits_token_logprobs",
+            inputs,
+            chosen,
+            axes,
+            results,
+            n_threads,
+            parameters,
+            labels=labels,
+            compute=safe_type(parameters),
+        )
+    if 0 in shape:
+        results[last == ignored] = 0.0
+    if log_base is not None:
+        results /= log_base
+    results = np.moveaxis(results, -1, axes[0]) if has_many else results[..., 0]
+    if out is None:
+        return np.ascontiguousarray(results) if results.ndim else results[()]
+    out[...] = results
+    return out

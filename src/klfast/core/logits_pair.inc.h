@@ -1,0 +1,105 @@
+/* Two rows of logits whose totals are known: p, q, d = log(p/q) and p - q of every class, with all digits however close they
+ * are; from these the terms of Jensen-Shannon, and every gradient.
+ *
+ * Where |d| <= 1, p - q = p*(1 - exp(-d)) and q is what is left of p; else both are what their exponentials say. */
+
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale;
+    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, beta, rest;
+} F(pair_plan);
+
+typedef struct {
+    REAL p[STEP], q[STEP], d[STEP], difference[STEP];
+} F(pair_step);
+
+/* Below 2^-100 (2^-960) nothing is left of a probability: its products stay normal numbers. */
+static F(pair_plan) F(plan_pair)(const klfast_row *row) {
+    F(pair_plan) plan;
+    plan.e = row->temperature->F(of);
+    plan.scale = F(scale_by)(0, &plan.e);
+    plan.lowest = (LOWEST_EXPONENT + LOWEST_EXPONENT_LEFT) * plan.e.ln2;
+    plan.largest_x = (REAL)row->largest_x;
+    plan.largest_y = (REAL)row->largest_y;
+    plan.bottom_x = plan.largest_x + 2 * plan.lowest; /* for -inf, of which no difference can be taken */
+    plan.bottom_y = plan.largest_y + 2 * plan.lowest;
+    plan.share_x = (REAL)(1.0 / row->total_x);
+    plan.share_y = (REAL)(1.0 / row->total_y);
+    plan.offset = (REAL)row->offset;
+    plan.offset_low = (REAL)((row->offset - (double)plan.offset) + row->offset_low);
+    plan.beta = (REAL)row->parameters->beta;
+    plan.rest = (REAL)(1.0 - row->parameters->beta);
+    return plan;
+}
+
+/* exp((x - largest)/T)*share. What the difference rounds away is put back: it counts up to 90 times on its way through exp.
+ * `held` is x, or any finite number where x is -inf. */
+static ALWAYS_INLINE REAL F(share_of)(REAL x, REAL held, REAL largest, REAL share, REAL lowest, F(exponent_scale) scale,
+                                      const F(klfast_exponential) *e) {
+    REAL distance = held - largest, part = distance - held;
+    REAL error = ((held - (distance - part)) - (largest + part)) * e->inverse;
+    REAL fraction = F(scaled_exp)(distance, scale, e), whole = F(fma)(fraction, error, fraction) * share;
+    return x - largest > lowest ? whole : 0;
+}
+
+static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, const REAL *y, const F(pair_plan) *plan) {
+    for (int j = 0; j < STEP; j++) {
+        REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
+        REAL p = F(share_of)(x[j], a, plan->largest_x, plan->share_x, plan->lowest, plan->scale, &plan->e);
+        REAL q = F(share_of)(y[j], b, plan->largest_y, plan->share_y, plan->lowest, plan->scale, &plan->e);
+        REAL d = (F(centred_difference)(a, b, plan->offset) - plan->offset_low) * plan->e.inverse;
+        REAL small = d < 1 ? d : 1;
+        small = small > -1 ? small : -1;
+        REAL lost = p * F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), apart = p - q;
+        INTEGER is_near = (d <= 1) & (d >= -1);
+        step->p[j] = p;
+        step->d[j] = d;
+        step->difference[j] = is_near ? lost : apart;
+        step->q[j] = is_near ? p - lost : q;
+    }
+}
+
+/* The sums of p*log(p/m) - p + m and q*log(q/m) - q + m with m = beta*p + (1 - beta)*q, and of p - q. */
+static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
+    REAL padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
+    F(pair_step) step;
+    F(pair_plan) plan = F(plan_pair)(row);
+    F(lanes) sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
+        const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
+        F(look_at_pair)(&step, a, b, &plan);
+        for (int j = 0; j < STEP; j++) {
+            REAL middle = F(fma)(plan.beta, step.p[j], plan.rest * step.q[j]);
+            of_x[j] = F(gap_from)(step.p[j], middle, plan.rest * step.difference[j]);
+            of_y[j] = F(gap_from)(step.q[j], middle, -plan.beta * step.difference[j]);
+        }
+        F(fold)(&sum_x, of_x);
+        F(fold)(&sum_y, of_y);
+        F(fold)(&excess, step.difference);
+        F(end_run)(&sum_x);
+        F(end_run)(&sum_y);
+        F(end_run)(&excess);
+    }
+    state->of_x = F(lane_total)(&sum_x);
+    state->of_y = F(lane_total)(&sum_y);
+    state->excess = F(lane_total)(&excess);
+}
+
+/* The same in double, for sums so small that floats may have left the normal numbers. */
+static void F(js_wide_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row);
+
+/* The blocks of the table. */
+
+static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->walk == WALK_SUMS) {
+        F(softmax_any)(&state->pair.x, x, length, row, 0);
+        F(softmax_any)(&state->pair.y, y, length, row, 0);
+    } else F(logits_kl_block)(&state->pair.kl, x, y, length, row);
+}
+
+static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->walk == WALK_TERMS) F(js_terms)(&state->pair, x, y, length, row);
+    else if (row->walk == WALK_WIDE_TERMS) F(js_wide_terms)(&state->pair, x, y, length, row);
+    else F(logits_kl)(state, x, y, length, row);
+}

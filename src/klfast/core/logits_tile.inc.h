@@ -1,0 +1,220 @@
+/* Short rows of logits: LANES of them side by side, one in each lane, as in tile.inc.h. The largest logit of every lane is
+ * looked for first and set apart, as in the careful way for long rows. Lanes that need more care (NaN, +inf, nothing but -inf,
+ * logits out of range, a rest below the normal numbers) are reported, and walked one by one. */
+
+/* The softmax of every lane; see softmax_state. */
+typedef struct {
+    REAL largest[LANES], lowest[LANES];
+    INTEGER bias[LANES];
+    double fraction[LANES], count[LANES], rest[LANES], value[LANES], log_total[LANES];
+    int is_sound[LANES];
+} F(softmax_tile);
+
+/* log(count + rest), lane by lane: log1p_any and log_ratio_any without their branches. */
+static ALWAYS_INLINE void F(find_log_totals)(F(softmax_tile) *tile) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double share = tile->rest[j] / tile->count[j], whole = 1.0 + share, near = share <= 2.0 ? share : 2.0;
+        double s = near / (2.0 + near), z = s * s;
+        double of_near = fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s), of_far = log_ratio_f64(whole, 1.0);
+        double of_count = log_ratio_f64(tile->count[j], 1.0);
+        tile->log_total[j] = (share <= 2.0 ? of_near : of_far) + of_count;
+    }
+}
+
+static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                                          const int with_value) {
+    REAL padded[STEP], rest[STEP], value[STEP], lowest[LANES], largest[LANES], held[LANES], impossible[LANES];
+    INTEGER bias[LANES], bad[LANES] = {0}, count[LANES] = {0};
+    F(lanes) sum_rest = {{0}}, sum_value = {{0}};
+    F(klfast_exponential) e = row->temperature->F(of);
+    klfast_exponential_f64 wide_e = row->temperature->of_f64;
+    klfast_ahead ahead = row->ahead_a;
+    for (int j = 0; j < LANES; j++) largest[j] = impossible[j] = -INFINITY;
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            largest[j] = x[i + j] > largest[j] ? x[i + j] : largest[j];
+            bad[j] |= !(x[i + j] < INFINITY);
+        }
+    }
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        int is_in_range = (largest[j] <= e.limit) & (largest[j] >= -e.limit) & !bad[j];
+        double shifted;
+        held[j] = is_in_range ? largest[j] : 0;
+        tile->fraction[j] = exp_at_f64((double)held[j], &wide_e, &shifted);
+        REAL K = (REAL)(shifted - 0x1.8p52);
+        lowest[j] = (K + (LOWEST_EXPONENT + (REAL)0.25)) * e.ln2;
+        bias[j] = (INTEGER)(-LOWEST_EXPONENT - K) - F(bits)(ROUNDING_SHIFT);
+        tile->lowest[j] = lowest[j];
+        tile->bias[j] = bias[j];
+        tile->is_sound[j] = is_in_range;
+    }
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = x + i;
+        if (length - i < STEP) {
+            F(padded_step)(padded, x + i, length - i, impossible);
+            a = padded;
+        }
+        F(prefetch_step)(&ahead, i);
+        for (int part = 0; part < STEP; part += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++) {
+                F(exponent_scale) scale = {lowest[j], bias[j]};
+                REAL at = a[part + j], clipped = at < lowest[j] ? lowest[j] : at, whole = F(scaled_exp)(at, scale, &e);
+                INTEGER is_top = -(INTEGER)(at == held[j]);
+                rest[part + j] = F(from_bits)(F(bits)(whole) & ~is_top);
+                count[j] -= is_top;
+                if (with_value) value[part + j] = whole * (held[j] - clipped);
+            }
+        }
+        F(fold)(&sum_rest, rest);
+        F(end_run)(&sum_rest);
+        if (with_value) F(fold)(&sum_value, value);
+        if (with_value) F(end_run)(&sum_value);
+    }
+    F(lane_values)(tile->rest, &sum_rest);
+    F(lane_values)(tile->value, &sum_value);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        tile->largest[j] = held[j];
+        tile->count[j] = (double)count[j];
+        tile->is_sound[j] &= (tile->rest[j] >= SMALLEST_REST) | (count[j] * LANES == length);
+        tile->rest[j] /= tile->fraction[j];
+        tile->value[j] /= tile->fraction[j];
+    }
+    F(find_log_totals)(tile);
+}
+
+/* factor*p of every element. */
+static ALWAYS_INLINE void F(write_tile_shares)(REAL *restrict out, const REAL *x, ptrdiff_t length,
+                                               const F(softmax_tile) *tile, const double *factor, const klfast_row *row) {
+    F(klfast_exponential) e = row->temperature->F(of);
+    REAL share[LANES];
+    for (int j = 0; j < LANES; j++)
+        share[j] = (REAL)(factor[j] / ((tile->count[j] + tile->rest[j]) * tile->fraction[j]));
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            F(exponent_scale) scale = {tile->lowest[j], tile->bias[j]};
+            out[i + j] = F(scaled_exp)(x[i + j], scale, &e) * share[j];
+        }
+    }
+}
+
+static unsigned F(tile_logsumexp)(double *result, const void *x, const void *y, ptrdiff_t length, ptrdiff_t count,
+                                  const klfast_row *row, void *out_a, void *out_b) {
+    F(softmax_tile) tile;
+    (void)y, (void)count, (void)out_a, (void)out_b;
+    F(look_at_tile)(&tile, x, length, row, 0);
+    for (int j = 0; j < LANES; j++)
+        result[j] = (double)tile.largest[j] * row->temperature->inverse + tile.log_total[j];
+    return lane_bits(tile.is_sound, LANES);
+}
+
+static unsigned F(tile_softmax)(double *result, const void *x, const void *y, ptrdiff_t length, ptrdiff_t count,
+                                const klfast_row *row, void *out_a, void *out_b) {
+    F(softmax_tile) tile;
+    double factor[LANES];
+    (void)result, (void)y, (void)count, (void)out_b;
+    F(look_at_tile)(&tile, x, length, row, 0);
+    for (int j = 0; j < LANES; j++) factor[j] = 1;
+    F(write_tile_shares)(out_a, x, length, &tile, factor, row);
+    return lane_bits(tile.is_sound, LANES);
+}
+
+static unsigned F(tile_log_softmax)(double *result, const void *logits, const void *y, ptrdiff_t length, ptrdiff_t count,
+                                    const klfast_row *row, void *out_a, void *out_b) {
+    const REAL *x = logits;
+    REAL *restrict out = out_a, total[LANES], inverse = row->temperature->F(of).inverse;
+    F(softmax_tile) tile;
+    (void)result, (void)y, (void)count, (void)out_b;
+    F(look_at_tile)(&tile, x, length, row, 0);
+    for (int j = 0; j < LANES; j++) total[j] = (REAL)tile.log_total[j];
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) out[i + j] = (x[i + j] - tile.largest[j]) * inverse - total[j];
+    }
+    return lane_bits(tile.is_sound, LANES);
+}
+
+static unsigned F(tile_logits_entropy)(double *result, const void *logits, const void *y, ptrdiff_t length, ptrdiff_t count,
+                                       const klfast_row *row, void *out_a, void *out_b) {
+    const REAL *x = logits;
+    REAL *restrict out = out_a, inverse = row->temperature->F(of).inverse;
+    F(softmax_tile) tile;
+    (void)y, (void)count, (void)out_b;
+    F(look_at_tile)(&tile, x, length, row, 1);
+    double mean[LANES];
+    for (int j = 0; j < LANES; j++) {
+        mean[j] = tile.value[j] * row->temperature->inverse / (tile.count[j] + tile.rest[j]);
+        result[j] = tile.log_total[j] + mean[j];
+    }
+    if (out) {
+        REAL above[LANES], bottom[LANES];
+        double factor[LANES];
+        for (int j = 0; j < LANES; j++) {
+            factor[j] = row->labels->gradient[j] * row->temperature->inverse;
+            above[j] = (REAL)mean[j];
+            bottom[j] = tile.largest[j] + 2 * (LOWEST_EXPONENT + 1) * row->temperature->F(of).ln2;
+        }
+        F(write_tile_shares)(out, x, length, &tile, factor, row);
+        for (ptrdiff_t i = 0; i < length; i += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++) {
+                REAL held = x[i + j] > bottom[j] ? x[i + j] : bottom[j];
+                out[i + j] *= (tile.largest[j] - held) * inverse - above[j];
+            }
+        }
+    }
+    return lane_bits(tile.is_sound, LANES);
+}
+
+/* Rows that do not count have the result 0, whatever they hold. */
+static unsigned F(tile_logits_cross_entropy)(double *result, const void *logits, const void *y, ptrdiff_t length,
+                                             ptrdiff_t count, const klfast_row *row, void *out_a, void *out_b) {
+    const klfast_labels *labels = row->labels;
+    const REAL *x = logits;
+    REAL *restrict out = out_a, cap = (REAL)row->parameters->softcap;
+    double inverse = row->temperature->inverse, z = row->parameters->z_loss, lse[LANES], factor[LANES];
+    F(softmax_tile) tile;
+    (void)y, (void)out_b;
+    F(look_at_tile)(&tile, x, length, row, 0);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double loss = tile.log_total[j] + ((double)tile.largest[j] - labels->logit[j]) * inverse;
+        lse[j] = (double)tile.largest[j] * inverse + tile.log_total[j];
+        loss = labels->weight[j] == 0 ? 0 : labels->weight[j] * loss;
+        result[j] = labels->is_ignored[j] ? 0 : loss + z * lse[j] * lse[j];
+        factor[j] = labels->is_ignored[j] ? 0 : labels->gradient[j] * inverse * (labels->weight[j] + 2 * z * lse[j]);
+        tile.is_sound[j] |= labels->is_ignored[j];
+    }
+    if (!out) return lane_bits(tile.is_sound, LANES);
+    F(write_tile_shares)(out, x, length, &tile, factor, row);
+    for (ptrdiff_t i = 0; cap > 0 && i < length; i++) {
+        REAL share = x[i] > -INFINITY ? x[i] / cap : 1;
+        out[i] *= (1 - share) * (1 + share);
+    }
+    for (int j = 0; j < count; j++) {
+        klfast_row one = {.parameters = row->parameters, .temperature = row->temperature};
+        softmax_state s = {{tile.rest[j], 0}, {0, 0}, (double)tile.largest[j], tile.count[j], 0};
+        if (labels->is_ignored[j]) {
+            for (ptrdiff_t i = j; i < length; i += LANES) out[i] = 0;
+            continue;
+        }
+        one.gradient = labels->gradient[j];
+        one.label_logit = labels->logit[j];
+        one.total_x = tile.count[j] + tile.rest[j];
+        settle_gradient(&s, &one, labels->weight[j], 0.0, 0.0, 0.0, lse[j]);
+        out[labels->place[j] * LANES + j] = (REAL)one.at_label;
+    }
+    return lane_bits(tile.is_sound, LANES);
+}
+
+static unsigned F(tile_token_logprobs)(double *result, const void *x, const void *y, ptrdiff_t length, ptrdiff_t count,
+                                       const klfast_row *row, void *out_a, void *out_b) {
+    unsigned sound = F(tile_logits_cross_entropy)(result, x, y, length, count, row, out_a, out_b);
+    for (int j = 0; j < LANES; j++) result[j] = 0 - result[j];
+    return sound;
+}

@@ -1,0 +1,219 @@
+/* Results of the input's size: softmax, its logarithm, gradients. Blocks are written from what is known of the whole row, in
+ * a second look at memory that the first has brought into the cache. One result (or two, for x and y) per element. */
+
+/* Rows without an answer, and rows that do not count. */
+static int F(is_settled)(REAL *out, ptrdiff_t length, const klfast_row *row) {
+    REAL value = row->is_ignored ? 0 : NAN;
+    if (!row->is_ignored && !row->is_undefined) return 0;
+    for (ptrdiff_t i = 0; out && i < length; i++) out[i] = value;
+    return 1;
+}
+
+/* p of a row, times a factor. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale;
+    REAL largest, share, lowest;
+    int is_in_range;
+} F(share_plan);
+
+static F(share_plan) F(plan_share)(const klfast_row *row, double factor) {
+    F(share_plan) plan;
+    double fraction;
+    plan.e = row->temperature->F(of);
+    plan.largest = (REAL)row->largest_x;
+    plan.is_in_range = plan.largest <= plan.e.limit && plan.largest >= -plan.e.limit;
+    REAL K = plan.is_in_range ? F(exponent_of_exp)(plan.largest, &fraction, row->temperature) : 0;
+    plan.scale = F(scale_by)(K, &plan.e);
+    plan.lowest = (LOWEST_EXPONENT + 1) * plan.e.ln2;
+    plan.share = (REAL)(factor / (row->total_x * (plan.is_in_range ? fraction : 1.0)));
+    return plan;
+}
+
+static ALWAYS_INLINE void F(look_at_shares)(REAL *restrict p, const REAL *x, const F(share_plan) *plan) {
+    F(klfast_exponential) e = plan->e;
+    F(exponent_scale) scale = plan->scale;
+    REAL largest = plan->largest, share = plan->share, lowest = plan->lowest, bottom = largest + 2 * lowest;
+    if (plan->is_in_range)
+        for (int j = 0; j < STEP; j++) p[j] = F(scaled_exp)(x[j], scale, &e) * share;
+    else
+        for (int j = 0; j < STEP; j++)
+            p[j] = F(share_of)(x[j], x[j] > bottom ? x[j] : bottom, largest, share, lowest, scale, &e);
+}
+
+/* The first `left` results of a step, or all of them. */
+static ALWAYS_INLINE void F(put_step)(REAL *to, const REAL *results, ptrdiff_t left) {
+    if (left >= STEP) memcpy(to, results, STEP * sizeof(REAL));
+    else memcpy(to, results, (size_t)left * sizeof(REAL));
+}
+
+static void F(write_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
+                             const klfast_row *row) {
+    const REAL *x = logits;
+    REAL *to = out, padded[STEP], result[STEP];
+    (void)unused, (void)other;
+    if (F(is_settled)(to, length, row)) return;
+    F(share_plan) plan = F(plan_share)(row, 1.0);
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        F(look_at_shares)(result, F(whole_step)(x, i, length, -INFINITY, padded), &plan);
+        F(put_step)(to + i, result, length - i);
+    }
+}
+
+/* (x - largest)/T - log_total: both parts are negative or 0, so that nothing cancels. */
+static void F(write_log_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
+                                 const klfast_row *row) {
+    const REAL *x = logits;
+    REAL *to = out, padded[STEP], result[STEP];
+    (void)unused, (void)other;
+    if (F(is_settled)(to, length, row)) return;
+    REAL largest = (REAL)row->largest_x, inverse = row->temperature->F(of).inverse, total = (REAL)row->log_total;
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
+        for (int j = 0; j < STEP; j++) result[j] = (a[j] - largest) * inverse - total;
+        F(put_step)(to + i, result, length - i);
+    }
+}
+
+/* -p*(log p + H) = p*((largest - x)/T - E[(largest - x)/T]). */
+static void F(write_entropy)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
+                             const klfast_row *row) {
+    const REAL *x = logits;
+    REAL *to = out, padded[STEP], result[STEP];
+    (void)unused, (void)other;
+    if (F(is_settled)(to, length, row)) return;
+    F(share_plan) plan = F(plan_share)(row, row->gradient * row->temperature->inverse);
+    REAL largest = (REAL)row->largest_x, inverse = plan.e.inverse, bottom = largest + 2 * plan.lowest;
+    REAL mean = (REAL)row->value;
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
+        F(look_at_shares)(result, a, &plan);
+        for (int j = 0; j < STEP; j++) {
+            REAL held = a[j] > bottom ? a[j] : bottom;
+            result[j] = result[j] * ((largest - held) * inverse - mean);
+        }
+        F(put_step)(to + i, result, length - i);
+    }
+}
+
+/* Adds scale_of_b*b, but where b does not count. */
+static ALWAYS_INLINE void F(add_weights)(REAL *result, const REAL *x, const REAL *b, const klfast_row *row) {
+    REAL scale = (REAL)row->scale_of_b;
+    INTEGER skips_impossible = row->parameters->smooths_finite;
+    for (int j = 0; j < STEP; j++) {
+        INTEGER is_skipped = (b[j] == -INFINITY) | (skips_impossible & (x[j] == -INFINITY));
+        result[j] += is_skipped ? 0 : scale * b[j];
+    }
+}
+
+/* Where x is the largest, p - b may be far smaller than both: there, 1 - p is taken from the others. */
+static ALWAYS_INLINE void F(set_largest)(REAL *result, const REAL *x, const REAL *b, const klfast_row *row) {
+    INTEGER found = 0;
+    REAL largest = (REAL)row->largest_x;
+    for (int j = 0; j < STEP; j++) found |= x[j] == largest;
+    if (!found) return;
+    for (int j = 0; j < STEP; j++)
+        if (x[j] == largest && b[j] > -INFINITY)
+            result[j] = (REAL)((row->scale_of_p + row->scale_of_b * (double)b[j]) - row->scale_of_p * row->others);
+}
+
+/* scale_of_p*p + scale_of_b*b; the label's entry is put in by the caller. */
+static void F(write_cross_entropy)(void *out, void *unused, const void *logits, const void *weights, ptrdiff_t length,
+                                   const klfast_row *row) {
+    const REAL *x = logits, *b = weights;
+    REAL *to = out, padded[STEP], padded_b[STEP], result[STEP], cap = (REAL)row->parameters->softcap;
+    (void)unused;
+    if (F(is_settled)(to, length, row)) return;
+    F(share_plan) plan = F(plan_share)(row, row->scale_of_p);
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
+        F(look_at_shares)(result, a, &plan);
+        if (row->scale_of_b != 0) {
+            const REAL *beside = F(whole_step)(b, i, length, 0, padded_b);
+            F(add_weights)(result, a, beside, row);
+            F(set_largest)(result, a, beside, row);
+        }
+        for (int j = 0; cap > 0 && j < STEP; j++) {
+            REAL share = a[j] > -INFINITY ? a[j] / cap : 1;
+            result[j] *= (1 - share) * (1 + share);
+        }
+        F(put_step)(to + i, result, length - i);
+    }
+}
+
+/* The gradients of a row add up to 0. The entry of a class that has nearly all of p is a small difference of large numbers:
+ * if the whole row is here, it is taken from the others instead. */
+static void F(balance)(REAL *out, ptrdiff_t length, ptrdiff_t likeliest, const klfast_row *row) {
+    if (!row->is_whole || likeliest < 0) return;
+    wide_sum others = {0, 0};
+    for (ptrdiff_t i = 0; i < length; i++)
+        if (i != likeliest) add_number(&others, (double)out[i]);
+    out[likeliest] = (REAL)-sum_value(others);
+}
+
+/* The place of a probability above a half, if the step has one. */
+static ALWAYS_INLINE void F(find_likeliest)(ptrdiff_t *found, const REAL *p, ptrdiff_t start) {
+    INTEGER is_there = 0;
+    for (int j = 0; j < STEP; j++) is_there |= p[j] > (REAL)0.5;
+    if (!is_there) return;
+    for (int j = 0; j < STEP; j++)
+        if (p[j] > (REAL)0.5) *found = start + j;
+}
+
+/* p*(d - KL) and q - p. Where KL is infinite, the first is undefined. */
+static void F(write_kl)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
+                        const klfast_row *row) {
+    const REAL *x = logits, *y = other;
+    REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
+    if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
+    F(pair_step) step;
+    F(pair_plan) plan = F(plan_pair)(row);
+    REAL unit = (REAL)(row->gradient * row->temperature->inverse), kl = (REAL)row->value;
+    ptrdiff_t likeliest = -1;
+    int is_infinite = row->value == HUGE_VAL;
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
+        F(look_at_pair)(&step, a, F(whole_step)(y, i, length, -INFINITY, padded_y), &plan);
+        for (int j = 0; j < STEP; j++) {
+            REAL above = step.d[j] - kl;
+            of_x[j] = unit * (step.p[j] * (step.p[j] > 0 ? above : 0));
+            of_y[j] = -unit * step.difference[j];
+        }
+        for (int j = 0; is_infinite && j < STEP; j++) of_x[j] = step.p[j] > 0 ? NAN : 0;
+        if (!is_infinite) F(find_likeliest)(&likeliest, step.p, i);
+        F(put_step)(to_x + i, of_x, length - i);
+        F(put_step)(to_y + i, of_y, length - i);
+    }
+    F(balance)(to_x, length, likeliest, row);
+}
+
+/* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)). */
+static void F(write_js)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
+                        const klfast_row *row) {
+    const REAL *x = logits, *y = other;
+    REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
+    if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
+    F(pair_step) step;
+    F(pair_plan) plan = F(plan_pair)(row);
+    REAL beta = plan.beta, rest = plan.rest, mean_x = (REAL)row->value, mean_y = (REAL)row->value_y;
+    REAL unit = (REAL)(row->gradient * row->temperature->inverse), unit_x = unit * beta, unit_y = unit * rest;
+    ptrdiff_t likeliest_x = -1, likeliest_y = -1;
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
+        F(look_at_pair)(&step, a, F(whole_step)(y, i, length, -INFINITY, padded_y), &plan);
+        for (int j = 0; j < STEP; j++) {
+            REAL p = step.p[j], q = step.q[j], middle = F(fma)(beta, p, rest * q), held = middle > 0 ? middle : 1;
+            REAL held_p = p > 0 ? p : held, held_q = q > 0 ? q : held, difference = step.difference[j];
+            REAL log_p = F(log_ratio_from)(held_p, held, p > 0 ? rest * difference : 0);
+            REAL log_q = F(log_ratio_from)(held_q, held, q > 0 ? -beta * difference : 0);
+            of_x[j] = unit_x * (p * (log_p - mean_x));
+            of_y[j] = unit_y * (q * (log_q - mean_y));
+        }
+        F(find_likeliest)(&likeliest_x, step.p, i);
+        F(find_likeliest)(&likeliest_y, step.q, i);
+        F(put_step)(to_x + i, of_x, length - i);
+        F(put_step)(to_y + i, of_y, length - i);
+    }
+    F(balance)(to_x, length, likeliest_x, row);
+    F(balance)(to_y, length, likeliest_y, row);
+}

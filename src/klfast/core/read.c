@@ -1,0 +1,99 @@
+/* Arrays -> what the kernels read: in place where they can, else through scratch memory that the caller lends, one block
+ * (or one tile) at a time. */
+#include "rows.h"
+
+enum { LONGEST_LINE = 64 }; /* elements that a group reads at a time */
+
+void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff_t row, ptrdiff_t start,
+                     ptrdiff_t length, void *target) {
+    const char *source = array->data + row * array->row_stride + start * array->stride;
+    rows->level->read[rows->type][array->element](target, source, array->stride, length);
+}
+
+/* `count` rows, one behind the other, `target_stride` elements apart. */
+void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
+                      ptrdiff_t length, char *target, ptrdiff_t target_stride) {
+    ptrdiff_t size = type_size(rows->type);
+    double lines[LONGEST_LINE * KLFAST_GROUP];
+    if (count == 1 || !is_across(array)) {
+        for (ptrdiff_t row = 0; row < count; row++)
+            klfast_read_row(rows, array, row, start, length, target + row * target_stride * size);
+        return;
+    }
+    int in_place = is_native(rows, array) && array->row_stride == size;
+    for (ptrdiff_t i = 0; i < length; i += LONGEST_LINE) {
+        const char *source = array->data + (start + i) * array->stride;
+        ptrdiff_t here = smaller(LONGEST_LINE, length - i), line_stride = array->stride / size;
+        if (!in_place) {
+            for (ptrdiff_t k = 0; k < here; k++)
+                rows->level->read[rows->type][array->element]((char *)lines + k * KLFAST_GROUP * size,
+                                                              source + k * array->stride, array->row_stride, count);
+            source = (const char *)lines;
+            line_stride = KLFAST_GROUP;
+        }
+        rows->level->transpose[rows->type](target + i * size, target_stride, source, line_stride, here, count);
+    }
+}
+
+/* Short rows side by side: element i of all of them begins at i * KLFAST_LINE_BYTES. */
+void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target) {
+    ptrdiff_t size = type_size(rows->type), lanes = rows->unit, length = rows->length;
+    double apart[TILE_DOUBLES];
+    if (count < lanes) memset(target, 0, (size_t)(length * KLFAST_LINE_BYTES));
+    if (is_across(array)) {
+        if (is_native(rows, array) && array->row_stride == size && count == lanes)
+            rows->level->copy_lines(target, array->data, array->stride, length);
+        else
+            for (ptrdiff_t i = 0; i < length; i++)
+                rows->level->read[rows->type][array->element]((char *)target + i * KLFAST_LINE_BYTES,
+                                                              array->data + i * array->stride, array->row_stride,
+                                                              count);
+        return;
+    }
+    const char *source = array->data;
+    ptrdiff_t source_stride = array->row_stride / size;
+    if (array->stride != size || !is_native(rows, array)) {
+        int is_shared = array->row_stride == 0; /* one row for all lanes */
+        source_stride = is_shared ? 0 : length;
+        klfast_read_rows(rows, array, is_shared ? 1 : count, 0, length, (char *)apart, length);
+        source = (const char *)apart;
+    }
+    rows->level->transpose[rows->type](target, lanes, source, source_stride, count, length);
+}
+
+/* ---- blocks ---- */
+
+static klfast_piece take(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, ptrdiff_t start,
+                         ptrdiff_t length, char *scratch, int is_read) {
+    klfast_array part = part_of(array, group->outer, group->first);
+    if (is_in_place(rows, array)) return (klfast_piece){part.data + start * part.stride, part.row_stride};
+    ptrdiff_t stride = smaller(rows->length, rows->operation->block_length);
+    int is_shared = part.row_stride == 0 && !rows->mask.data; /* one row for the whole group */
+    if (!is_read) klfast_read_rows(rows, &part, is_shared ? 1 : group->count, start, length, scratch, stride);
+    return (klfast_piece){scratch, is_shared ? 0 : stride * type_size(rows->type)};
+}
+
+static void exclude_masked(const klfast_rows *rows, klfast_piece values, klfast_piece mask, ptrdiff_t count,
+                           ptrdiff_t length) {
+    for (ptrdiff_t k = 0; k < count; k++)
+        rows->level->exclude[rows->type]((char *)values.data + k * values.row_stride, mask.data + k * mask.row_stride,
+                                         length, rows->operation->neutral);
+}
+
+static void cap_rows(const klfast_rows *rows, klfast_piece values, ptrdiff_t count, ptrdiff_t length) {
+    for (ptrdiff_t k = 0; k < (values.row_stride ? count : 1); k++)
+        rows->level->cap[rows->type]((char *)values.data + k * values.row_stride, length, rows->parameters.softcap);
+}
+
+void klfast_take_block(const klfast_rows *rows, const klfast_group *group, ptrdiff_t start, ptrdiff_t length,
+                       char *scratch, int is_read, klfast_piece *a, klfast_piece *b) {
+    ptrdiff_t area = rows->scratch_bytes / AREAS;
+    *a = take(rows, group, &rows->a, start, length, scratch, is_read);
+    *b = has_two(rows) ? take(rows, group, &rows->b, start, length, scratch + area, is_read) : *a;
+    if (is_read) return;
+    if (rows->parameters.softcap > 0 && !rows->is_capped) cap_rows(rows, *a, group->count, length);
+    if (!rows->mask.data) return;
+    klfast_piece mask = take(rows, group, &rows->mask, start, length, scratch + 2 * area, 0);
+    exclude_masked(rows, *a, mask, group->count, length);
+    if (has_two(rows)) exclude_masked(rows, *b, mask, group->count, length);
+}

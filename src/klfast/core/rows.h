@@ -1,0 +1,70 @@
+/* What reading, walking and writing rows share. Only for walk.c, read.c and write.c. */
+#ifndef KLFAST_ROWS_H
+#define KLFAST_ROWS_H
+
+#include "kernels.h"
+
+enum {
+    TILE_DOUBLES = 8 * KLFAST_SHORT_ROW, /* 8 lanes of double, or 16 of float */
+    AREAS = 5,                           /* scratch memory: a, b, mask, two outputs */
+};
+
+static inline ptrdiff_t type_size(int type) {
+    return type == FLOAT32 ? (ptrdiff_t)sizeof(float) : (ptrdiff_t)sizeof(double);
+}
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+/* Whether neighbouring rows share the lines of memory that a row's elements are spread over. */
+static inline int is_across(const klfast_array *array) {
+    ptrdiff_t row = array->row_stride < 0 ? -array->row_stride : array->row_stride;
+    return row != 0 && row < (array->stride < 0 ? -array->stride : array->stride);
+}
+
+/* Whether the kernels can take the array's elements as they are, were they only side by side. */
+static inline int is_native(const klfast_rows *rows, const klfast_array *array) {
+    ptrdiff_t size = type_size(rows->type);
+    return array->element == 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE) && (uintptr_t)array->data % (size_t)size == 0 &&
+           array->row_stride % size == 0 && array->stride % size == 0;
+}
+
+/* Whether the kernels can read the rows of an array where they lie. */
+static inline int is_in_place(const klfast_rows *rows, const klfast_array *array) {
+    return !rows->mask.data && (!(rows->parameters.softcap > 0) || rows->is_capped) && array->stride == type_size(rows->type) &&
+           is_native(rows, array);
+}
+
+static inline int has_two_of(const klfast_operation *operation) { return operation->inputs == 2; }
+
+static inline int has_two(const klfast_rows *rows) { return has_two_of(rows->operation); }
+
+/* The array of one unit: `data` is where its first row begins. */
+static inline klfast_array part_of(const klfast_array *array, ptrdiff_t outer, ptrdiff_t first) {
+    klfast_array part = *array;
+    part.data += outer * array->outer_stride + first * array->row_stride;
+    return part;
+}
+
+/* The number of a group's first row among all. */
+static inline ptrdiff_t first_row(const klfast_rows *rows, const klfast_group *group) {
+    return group->outer * rows->row_count + group->first;
+}
+
+/* read.c */
+void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length,
+                     void *target);
+void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
+                      ptrdiff_t length, char *target, ptrdiff_t target_stride);
+void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target);
+
+/* A block of the rows of a group, as the kernels read it. */
+typedef struct {
+    const char *data;
+    ptrdiff_t row_stride; /* in bytes */
+} klfast_piece;
+
+/* a and b of a block, in place or in scratch memory; `is_read` says that they are there already. */
+void klfast_take_block(const klfast_rows *rows, const klfast_group *group, ptrdiff_t start, ptrdiff_t length,
+                       char *scratch, int is_read, klfast_piece *a, klfast_piece *b);
+
+#endif

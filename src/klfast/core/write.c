@@ -1,0 +1,99 @@
+/* Results of the input's size: blocks of finished rows are computed, in place where the output lies as the kernels write it,
+ * else in scratch memory, and stored from there. The output may be the input itself: a block is read before it is written, and
+ * nothing of a row is written before all of it is known. */
+#include "write.h"
+
+enum { LONGEST_LINE = 64 }; /* elements that a group stores at a time */
+
+static int is_written_in_place(const klfast_rows *rows, const klfast_array *out) {
+    return out->data && out->stride == type_size(rows->type) && is_native(rows, out);
+}
+
+/* `count` rows that lie `source_stride` elements apart -> their places in the array. */
+static void store_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
+                       ptrdiff_t length, const char *source, ptrdiff_t source_stride) {
+    ptrdiff_t size = type_size(rows->type);
+    char *target = (char *)array->data + start * array->stride;
+    double lines[LONGEST_LINE * KLFAST_GROUP];
+    if (count == 1 || !is_across(array)) {
+        for (ptrdiff_t k = 0; k < count; k++)
+            rows->level->store[rows->type][array->element](target + k * array->row_stride, array->stride,
+                                                           source + k * source_stride * size, length);
+        return;
+    }
+    if (is_native(rows, array) && array->row_stride == size) {
+        rows->level->transpose[rows->type](target, array->stride / size, source, source_stride, count, length);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < length; i += LONGEST_LINE) {
+        ptrdiff_t here = smaller(LONGEST_LINE, length - i);
+        rows->level->transpose[rows->type](lines, KLFAST_GROUP, source + i * size, source_stride, count, here);
+        for (ptrdiff_t k = 0; k < here; k++)
+            rows->level->store[rows->type][array->element](target + (i + k) * array->stride, array->row_stride,
+                                                           (const char *)lines + k * KLFAST_GROUP * size, count);
+    }
+}
+
+/* Where a block of a group's results is computed. */
+static klfast_piece place(const klfast_rows *rows, const klfast_group *group, const klfast_array *out, ptrdiff_t start,
+                          char *scratch) {
+    ptrdiff_t stride = smaller(rows->length, rows->operation->block_length) * type_size(rows->type);
+    if (!is_written_in_place(rows, out)) return (klfast_piece){scratch, stride};
+    klfast_array part = part_of(out, group->outer, group->first);
+    return (klfast_piece){part.data + start * part.stride, part.row_stride};
+}
+
+static void put_number(const klfast_rows *rows, char *block, ptrdiff_t index, double value) {
+    if (rows->type == FLOAT32) ((float *)block)[index] = (float)value;
+    else ((double *)block)[index] = value;
+}
+
+static void store(const klfast_rows *rows, const klfast_group *group, const klfast_array *out, ptrdiff_t start,
+                  ptrdiff_t length, klfast_piece piece) {
+    if (!out->data || is_written_in_place(rows, out)) return;
+    klfast_array part = part_of(out, group->outer, group->first);
+    store_rows(rows, &part, group->count, start, length, piece.data, piece.row_stride / type_size(rows->type));
+}
+
+void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, char *scratch, int is_read) {
+    ptrdiff_t start = block * rows->operation->block_length, area = rows->scratch_bytes / AREAS;
+    ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
+    ptrdiff_t mask_stride = smaller(rows->length, rows->operation->block_length) * type_size(rows->type);
+    klfast_piece a, b, out_a = place(rows, group, &rows->out_a, start, scratch + 3 * area),
+                       out_b = place(rows, group, &rows->out_b, start, scratch + 4 * area);
+    klfast_take_block(rows, group, start, length, scratch, is_read, &a, &b);
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        const klfast_row *told = &group->told[k];
+        char *of_a = (char *)out_a.data + k * out_a.row_stride, *of_b = (char *)out_b.data + k * out_b.row_stride;
+        const char *mask = scratch + 2 * area + k * mask_stride;
+        rows->operation->write(of_a, of_b, a.data + k * a.row_stride, b.data + k * b.row_stride, length, told);
+        if (told->label >= start && told->label < start + length && !told->is_undefined)
+            put_number(rows, of_a, told->label - start, told->at_label);
+        if (!rows->mask.data) continue;
+        rows->level->exclude[rows->type](of_a, mask, length, rows->operation->unwritten);
+        rows->level->exclude[rows->type](of_b, mask, length, rows->operation->unwritten);
+    }
+    store(rows, group, &rows->out_a, start, length, out_a);
+    store(rows, group, &rows->out_b, start, length, out_b);
+}
+
+void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, void *scratch) {
+    klfast_write_rows(group, rows, block, scratch, 0);
+}
+
+void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
+    ptrdiff_t size = type_size(rows->type), lanes = KLFAST_LINE_BYTES / size;
+    klfast_array part = part_of(array, group->outer, group->first);
+    double apart[TILE_DOUBLES];
+    if (is_across(array)) {
+        for (ptrdiff_t i = 0; i < rows->length; i++)
+            rows->level->store[rows->type][array->element]((char *)part.data + i * part.stride, part.row_stride,
+                                                           (const char *)tile + i * KLFAST_LINE_BYTES, group->count);
+    } else if (array->stride == size && is_native(rows, array))
+        rows->level->transpose[rows->type]((char *)part.data, part.row_stride / size, tile, lanes, rows->length,
+                                           group->count);
+    else {
+        rows->level->transpose[rows->type](apart, rows->length, tile, lanes, rows->length, group->count);
+        store_rows(rows, &part, group->count, 0, rows->length, (const char *)apart, rows->length);
+    }
+}
