@@ -360,6 +360,8 @@ def labels(name, target, shape, n_classes, ignored):
         raise TypeError(f"{name}: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape} is not {shape}, the shape of x without its class axis")
+    if array.size and array.min() >= 0 and array.max() < n_classes:  # nearly always, and soon seen
+        return array
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
     offends = (array < 0) | (array >= n_classes)
     if ignored is not None:

@@ -1,5 +1,7 @@
 """Cross-entropy of logits with all its options, and the log-probabilities of tokens: arguments in, kernels, reduction."""
 
+import functools
+
 import numpy as np
 
 from klfast import _checks, _layout, _threads
@@ -87,7 +89,6 @@ class _Loss:
         if self.has_labels:
             self.target = given
             self.ids = _checks.labels("target", given.array, self.rows, shape[self.axes[0]], self.ignored)
-            self.counts = np.ones(self.rows, bool) if self.ignored is None else self.ids != self.ignored
             self.parameters["ignored"] = np.nan if self.ignored is None else self.ignored
         self.smooths_finite = self.parameters["smooths_finite"]
         self.parameters["smooths_finite"] &= self.has_labels
@@ -101,6 +102,11 @@ class _Loss:
         named = {"x": self.x.array, "target": self.target.array, "weight": self.given_weight}
         named = {name: array for name, array in named.items() if array is not None}
         return named if self.chosen is None else named | {"where": self.chosen}
+
+    @functools.cached_property
+    def counts(self):
+        """Which rows count: those whose class id is not the ignored one."""
+        return np.ones(self.rows, bool) if self.ignored is None else self.ids != self.ignored
 
     def count(self):
         """What the mean divides by."""

@@ -258,7 +258,9 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     INTEGER far[STEP] = {0}, any_far = 0;
     const klfast_temperature *temperature = row->temperature;
     F(klfast_exponential) e = temperature->F(of);
-    if (!F(find_largest)(x, length, &largest_x) | !F(find_largest)(y, length, &largest_y)) {
+    largest_x = F(find_largest)(x, length);
+    largest_y = F(find_largest)(y, length);
+    if (!F(are_usable)(x, length) || !F(are_usable)(y, length)) {
         state->flags = HAS_NAN;
         return;
     }

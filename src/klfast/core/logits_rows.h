@@ -245,7 +245,8 @@ static double log_lonely_share(const logits_kl_state *s, const klfast_row *row) 
                : (distance + s->ratio.low) * row->temperature->inverse + log_total(&s->lonely_y) - log_x;
 }
 
-/* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), sum exp(x/T) / sum exp(y/T) = exp(offset/T). */
+/* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is
+ * exp(offset/T). */
 static void settle_pair(klfast_row *row, double largest_x, double total_x, wide_sum offset) {
     wide_sum log_y = {largest_x, 0};
     add_number(&log_y, -offset.high);

@@ -171,13 +171,30 @@ static unsigned F(tile_logits_entropy)(double *result, const void *logits, const
     return lane_bits(tile.is_sound, LANES);
 }
 
+/* The gradient at the labels, as settle_gradient finds it, lane by lane. */
+static ALWAYS_INLINE void F(find_at_labels)(double *at_label, const F(softmax_tile) *tile, const double *lse,
+                                            const klfast_row *row) {
+    const klfast_labels *labels = row->labels;
+    klfast_exponential_f64 e = row->temperature->of_f64;
+    double inverse = row->temperature->inverse, lowest = -700.0 * row->temperature->value, z = row->parameters->z_loss;
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double shifted, total = tile->count[j] + tile->rest[j], distance = labels->logit[j] - (double)tile->largest[j];
+        double held = distance > lowest ? distance : lowest, fraction = exp_at_f64(held, &e, &shifted);
+        double part = fraction * power_of_two_f64(shifted - 0x1.8p52);
+        double p = (distance > lowest ? part : 0) / total, of_others = ((tile->count[j] - 1) + tile->rest[j]) / total;
+        double others = distance == 0 ? of_others : 1 - p;
+        at_label[j] = labels->gradient[j] * inverse * (p * (2 * z * lse[j]) - labels->weight[j] * others);
+    }
+}
+
 /* Rows that do not count have the result 0, whatever they hold. */
 static unsigned F(tile_logits_cross_entropy)(double *result, const void *logits, const void *y, ptrdiff_t length,
                                              ptrdiff_t count, const klfast_row *row, void *out_a, void *out_b) {
     const klfast_labels *labels = row->labels;
     const REAL *x = logits;
     REAL *restrict out = out_a, cap = (REAL)row->parameters->softcap;
-    double inverse = row->temperature->inverse, z = row->parameters->z_loss, lse[LANES], factor[LANES];
+    double inverse = row->temperature->inverse, z = row->parameters->z_loss, lse[LANES], factor[LANES], at_label[LANES];
     F(softmax_tile) tile;
     (void)y, (void)out_b;
     F(look_at_tile)(&tile, x, length, row, 0);
@@ -196,18 +213,11 @@ static unsigned F(tile_logits_cross_entropy)(double *result, const void *logits,
         REAL share = x[i] > -INFINITY ? x[i] / cap : 1;
         out[i] *= (1 - share) * (1 + share);
     }
+    F(find_at_labels)(at_label, &tile, lse, row);
     for (int j = 0; j < count; j++) {
-        klfast_row one = {.parameters = row->parameters, .temperature = row->temperature};
-        softmax_state s = {{tile.rest[j], 0}, {0, 0}, (double)tile.largest[j], tile.count[j], 0};
-        if (labels->is_ignored[j]) {
+        if (labels->is_ignored[j])
             for (ptrdiff_t i = j; i < length; i += LANES) out[i] = 0;
-            continue;
-        }
-        one.gradient = labels->gradient[j];
-        one.label_logit = labels->logit[j];
-        one.total_x = tile.count[j] + tile.rest[j];
-        settle_gradient(&s, &one, labels->weight[j], 0.0, 0.0, 0.0, lse[j]);
-        out[labels->place[j] * LANES + j] = (REAL)one.at_label;
+        else out[labels->place[j] * LANES + j] = (REAL)(at_label[j] * below_cap(labels->logit[j], row->parameters));
     }
     return lane_bits(tile.is_sound, LANES);
 }

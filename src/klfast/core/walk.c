@@ -305,24 +305,26 @@ static void read_tile_of(const klfast_rows *rows, const klfast_group *group, con
     klfast_read_tile(rows, &part, group->count, target);
 }
 
-/* What the rows of a tile are told; of their labels, number `which`. */
+/* What the rows of a tile are told; of their labels, number `which`. The tile is masked and capped already. */
 static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klfast_group *group, const double *a,
                        ptrdiff_t which) {
-    klfast_array lane = {NULL, 0, 0, KLFAST_LINE_BYTES, 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE)}, mask = {0};
-    klfast_rows capped = *rows;
-    capped.is_capped = 1;
+    ptrdiff_t first = first_row(rows, group), lanes = rows->unit;
+    const float *narrow = (const float *)a;
+    double ids[KLFAST_GROUP];
     memset(labels, 0, sizeof *labels);
     for (ptrdiff_t k = 0; k < group->count; k++) {
-        ptrdiff_t number = first_row(rows, group) + k;
-        klfast_row told;
-        labels->gradient[k] = rows->gradients ? rows->gradients[number] : 1.0;
-        if (!rows->labels.data) continue;
-        lane.data = (const char *)a + k * type_size(rows->type);
-        tell_label(&told, &capped, &lane, &mask, number, which);
-        labels->logit[k] = told.is_ignored ? 0 : told.label_logit;
-        labels->weight[k] = told.label_weight;
-        labels->place[k] = told.label;
-        labels->is_ignored[k] = told.is_ignored;
+        labels->gradient[k] = rows->gradients ? rows->gradients[first + k] : 1.0;
+        labels->weight[k] = rows->label_weights ? rows->label_weights[first + k] : 1.0;
+    }
+    if (!rows->labels.data) return;
+    rows->level->read[FLOAT64][rows->labels.element](
+        ids, rows->labels.data + first * rows->labels.row_stride + which * rows->labels.stride, rows->labels.row_stride,
+        group->count);
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        labels->is_ignored[k] = ids[k] == rows->parameters.ignored;
+        ptrdiff_t place = labels->is_ignored[k] ? 0 : (ptrdiff_t)ids[k], at = place * lanes + k;
+        labels->place[k] = place;
+        labels->logit[k] = labels->is_ignored[k] ? 0.0 : rows->type == FLOAT32 ? (double)narrow[at] : a[at];
     }
 }
 
