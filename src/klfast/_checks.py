@@ -373,7 +373,9 @@ def labels(name, target, shape, n_classes, ignored):
 def target_probabilities(target, x):
     """Targets that are no integers: probabilities, one for each class."""
     if target.array.dtype.kind == "b":
-        raise TypeError(f"target: dtype {target.array.dtype} is neither an integer type, for class ids, nor a floating one")
+        raise TypeError(
+            f"target: dtype {target.array.dtype} is neither an integer type, for class ids, nor a floating one"
+        )
     if target.array.ndim != x.array.ndim:
         raise TypeError(
             f"target: dtype {target.dtype} is not an integer type; class ids are integers, and probabilities have the "

@@ -130,7 +130,9 @@ class _Loss:
         if self.has_labels:
             self._compute_labels(losses, gradients, outputs)
         elif self.weight is None and self.smoothing == 0:
-            self._run("soft_cross_entropy", [self.x, self.target], self.chosen, losses, gradients, outputs, self.parameters)
+            self._run(
+                "soft_cross_entropy", [self.x, self.target], self.chosen, losses, gradients, outputs, self.parameters
+            )
         else:
             self._compute_slabs(losses, gradients, outputs)
         return losses
@@ -170,7 +172,7 @@ class _Loss:
 
     def _spread_weights(self):
         """The class weights beside the logits, in a type that does not widen what is computed."""
-        weights = np.ones(1) if self.weight is None else self.weight
+        weights = np.ones(self.x.array.shape[self.axes[0]]) if self.weight is None else self.weight
         narrow = weights.astype(np.float32)
         weights = narrow if _layout.is_narrow(self.x) and np.all(np.isfinite(narrow)) else weights
         axis = self.axes[0]
@@ -220,9 +222,7 @@ class _Loss:
         return np.moveaxis(probabilities, -1, axis)
 
 
-def token_logprobs(
-    x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check
-):
+def token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
     """log softmax(x)[id] for one id a row, or for several."""
     (logits,) = inputs = _checks.inputs({"x": x}, dtype)
     shape = logits.array.shape
