@@ -53,7 +53,7 @@ cdef extern from "kernels.h" nogil:
         RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
         LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_SOFTMAX, LOGITS_LOG_SOFTMAX
         LOGITS_CROSS_ENTROPY, LOGITS_SMOOTHED_CROSS_ENTROPY, LOGITS_SOFT_CROSS_ENTROPY, LOGITS_TOKEN_LOGPROBS
-        FLOAT32, FLOAT64, KLFAST_TARGETS
+        FLOAT32, FLOAT64, KLFAST_TARGETS, KLFAST_SHORT_ROW
         ENTR, REL_ENTR, KL_DIV
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)
@@ -143,6 +143,9 @@ def openmp_runtime():
 
 
 # ---- types ----
+
+# Rows of up to this many elements are laid side by side.
+SHORT_ROW = KLFAST_SHORT_ROW
 
 # What kernels compute with.
 COMPUTE = {"float32": FLOAT32, "float64": FLOAT64}

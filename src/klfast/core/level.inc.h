@@ -65,6 +65,7 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "logits_pair.inc.h"
 #include "logits_write.inc.h"
 #include "logits_tile.inc.h"
+#include "logits_kl_tile.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
@@ -78,6 +79,7 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "logits_pair.inc.h"
 #include "logits_write.inc.h"
 #include "logits_tile.inc.h"
+#include "logits_kl_tile.inc.h"
 #include "real_end.inc.h"
 
 #include "unusual.h"
@@ -161,7 +163,7 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0)},
-            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, none, write_kl, 0.0, 2),
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl, 0.0, 2),
             [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js, 0.0, 2),
             [LOGITS_ENTROPY] = LOGITS(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
                                       write_entropy, 0.0, 1),

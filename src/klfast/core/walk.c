@@ -20,7 +20,9 @@ void klfast_plan(klfast_rows *rows) {
     int across = is_across(&rows->a) || (has_two_of(operation) && is_across(&rows->b));
     rows->operation = operation;
     rows->is_written = rows->out_a.data || rows->out_b.data;
-    rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
+    /* the tile of two arrays of logits writes nothing */
+    int writes_rows = rows->is_written && has_two_of(operation);
+    rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW && !writes_rows;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache */
     rows->strip = rows->unit * (across && rows->length <= LONGEST_STRIP ? 4 : 1);

@@ -184,10 +184,11 @@ def cross_entropy_grad(
 
     Notes
     -----
-    Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient, and for
-    float16 and bfloat16 that of float32 before the one rounding to their type. The same bits for any number of threads and
-    any memory layout. An impossible class that makes the loss +inf is not seen by the gradient, which is that of its
-    formula.
+    Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
+    entries are differences of larger terms, to the largest of these (the shares p and b of a loss that weighs more than the
+    label's class, or is capped); for float16 and bfloat16 that of float32 before the one
+    rounding to their type. The same bits for any number of threads and any memory layout. An impossible
+    class that makes the loss +inf is not seen by the gradient, which is that of its formula.
 
     Examples
     --------
