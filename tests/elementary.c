@@ -34,12 +34,40 @@ EACH(test_gap_f32, float, fast_gap_f32(x, y))
 EACH(test_gap_f64, double, fast_gap_f64(x, y))
 EACH(test_careful_gap_f32, float, careful_gap_f32(x, y))
 EACH(test_careful_gap_f64, double, careful_gap_f64(x, y))
-EACH(test_scaled_exp_f32, float, scaled_exp_f32(x, scale_by_f32(0)))
-EACH(test_scaled_exp_f64, double, scaled_exp_f64(x, scale_by_f64(0)))
-EACH(test_logits_gap_near_f32, float, logits_gap_f32(1, x, NEAR_f32))
-EACH(test_logits_gap_near_f64, double, logits_gap_f64(1, x, NEAR_f64))
-EACH(test_logits_gap_apart_f32, float, logits_gap_f32(1, x, APART_f32))
-EACH(test_logits_gap_apart_f64, double, logits_gap_f64(1, x, APART_f64))
+/* exp(x/T) of the core, for a temperature T. */
+static float exp_over_f32(float x, float temperature) {
+    klfast_temperature t;
+    prepare_temperature(&t, (double)temperature);
+    return scaled_exp_f32(x, scale_by_f32(0, &t.of_f32), &t.of_f32);
+}
+static double exp_over_f64(double x, double temperature) {
+    klfast_temperature t;
+    prepare_temperature(&t, temperature);
+    return scaled_exp_f64(x, scale_by_f64(0, &t.of_f64), &t.of_f64);
+}
+static double scalar_exp_over_f64(double x, double temperature) {
+    klfast_temperature t;
+    prepare_temperature(&t, temperature);
+    return exp_over(x, &t);
+}
+static float plain_logits_gap_f32(float d, int distance) {
+    klfast_temperature t;
+    prepare_temperature(&t, 1.0);
+    return logits_gap_f32(1, d, d, &t.of_f32, distance);
+}
+static double plain_logits_gap_f64(double d, int distance) {
+    klfast_temperature t;
+    prepare_temperature(&t, 1.0);
+    return logits_gap_f64(1, d, d, &t.of_f64, distance);
+}
+
+EACH(test_scaled_exp_f32, float, exp_over_f32(x, y))
+EACH(test_scaled_exp_f64, double, exp_over_f64(x, y))
+EACH(test_exp_over_f64, double, scalar_exp_over_f64(x, y))
+EACH(test_logits_gap_near_f32, float, plain_logits_gap_f32(x, NEAR_f32))
+EACH(test_logits_gap_near_f64, double, plain_logits_gap_f64(x, NEAR_f64))
+EACH(test_logits_gap_apart_f32, float, plain_logits_gap_f32(x, APART_f32))
+EACH(test_logits_gap_apart_f64, double, plain_logits_gap_f64(x, APART_f64))
 EACH(test_log1p_any_f64, double, log1p_any(x))
 EACH(test_exp_any_f64, double, exp_any(x))
 EACH(test_exp_gap_f64, double, exp_gap(x))

@@ -116,14 +116,24 @@ def test_gap_of_zero_and_of_equals(library, fma, kind):
     assert call(library(fma), "careful_gap", kind, [0, 0, 3], [0, 5, 3]).tolist() == [0, 5, 0]
 
 
+def exp_of_quotient(x, temperature):
+    return mpmath.exp(x / temperature)
+
+
+@pytest.mark.parametrize("temperature", (1.0, 0.75, 0.1, 3.0, 1000.0))
 @pytest.mark.parametrize("kind", UNIT)
 @pytest.mark.parametrize("fma", BUILDS)
-def test_scaled_exp(library, fma, kind):
-    limit = {"f32": 86.0, "f64": 700.0}[kind]
+def test_scaled_exp(library, fma, kind, temperature):
+    limit = {"f32": 86.0, "f64": 700.0}[kind] * temperature
     x = np.random.default_rng(5).uniform(-limit, limit, COUNT).astype(TYPE[kind])
-    assert_within(2, kind, call(library(fma), "scaled_exp", kind, x), mpmath.exp, (x,))
-    special = call(library(fma), "scaled_exp", kind, [-np.inf, np.nan, 0.0, -1e4])
+    t = np.full(COUNT, temperature, TYPE[kind])
+    assert_within(2, kind, call(library(fma), "scaled_exp", kind, x, t), exp_of_quotient, (x, t))
+    special = call(library(fma), "scaled_exp", kind, [-np.inf, np.nan, 0.0, -1e4 * temperature], t[:4])
     np.testing.assert_array_equal(special, np.array([0.0, np.nan, 1.0, 0.0], TYPE[kind]))
+    if kind == "f64":
+        assert_within(2, kind, call(library(fma), "exp_over", kind, x, t), exp_of_quotient, (x, t))
+        special = call(library(fma), "exp_over", kind, [-np.inf, np.inf, 0.0, -1e4 * temperature], t[:4])
+        assert special.tolist() == [0.0, np.inf, 1.0, 0.0]
 
 
 @pytest.mark.parametrize(
