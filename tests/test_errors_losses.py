@@ -306,3 +306,13 @@ def test_out_may_not_lie_in_other_arguments():
         logits.softmax(X, where=mask, out=table)
     with pytest.raises(ValueError, match="^out: overlaps grad_output in memory"):
         logits.entropy_grad(X, grad_output=vector, out=table)
+
+
+@pytest.mark.parametrize("dtype", ("int8", "uint16", "int64", "bool"))
+def test_integers_have_results_of_float64(dtype):
+    """And a uint16 that nobody called bfloat16 is an integer like the others."""
+    x = np.ones((2, 3), dtype)
+    for function in (logits.softmax, logits.log_softmax, logits.entropy_grad):
+        assert function(x).dtype == np.float64
+        with pytest.raises(ValueError, match=f"^out: dtype {dtype} is not float64"):
+            function(x, out=np.empty((2, 3), dtype))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from logit_calls import ANY_AXES, CALLS, MAPS, OF_ENTRIES, random_mask, tables
+from reductions import assert_same_bits
 
 from klfast import _reference, logits
 
@@ -342,3 +343,25 @@ def test_gradients_of_broadcast_inputs_have_the_broadcast_shape(name):
     expected = CALLS[name](whole)
     np.testing.assert_array_equal(CALLS[name](whole._replace(y=y)), expected)
     np.testing.assert_array_equal(CALLS[name](whole._replace(y=y[np.newaxis])), expected)
+
+
+@pytest.mark.parametrize("dtype", ("float16", "float32", "float64"))
+@pytest.mark.parametrize("length", (1, 2, 10, 128, 129, 3000))
+def test_in_place_neither_value_nor_gradient_sees_what_is_written(length, dtype):
+    random = np.random.default_rng(length)
+    x, y = (random.normal(0.0, 2.0, (5, length)).astype(dtype) for _ in range(2))
+    ids = random.integers(0, length, 5)
+    pairs = (logits.kl_divergence_value_and_grad, logits.js_divergence_value_and_grad)
+    for function in pairs:
+        for wrt in ("x", "y", "both"):
+            value, gradient = function(x, y, wrt=wrt)
+            memory = {"x": x.copy(), "y": y.copy()}
+            out = tuple(memory.values()) if wrt == "both" else memory[wrt]
+            assert_same_bits(function(memory["x"], memory["y"], wrt=wrt, out=out)[0], value)
+            for mine, expected in zip(*(one if wrt == "both" else (one,) for one in (out, gradient)), strict=True):
+                assert_same_bits(mine, expected)
+    for function, more in ((logits.entropy_value_and_grad, ()), (logits.cross_entropy_value_and_grad, (ids,))):
+        memory = x.copy()
+        value, gradient = function(x, *more)
+        assert_same_bits(function(memory, *more, out=memory)[0], value)
+        assert_same_bits(memory, gradient)

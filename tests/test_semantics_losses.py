@@ -392,3 +392,14 @@ def test_results_are_not_rounded_to_the_type_of_the_input():
     np.testing.assert_allclose(
         logits.token_logprobs(half, [1, 2]), -np.array(all_rows(half.astype(float), np.array([1, 2]))), rtol=2.0**-22
     )
+
+
+@pytest.mark.parametrize("dtype", ("float16", "float32", "float64"))
+@pytest.mark.parametrize("weight", (1e-300, 1e-50, 1e-40, 1e-30, 1e50, 1e300))
+def test_class_weights_out_of_the_range_of_floats_are_what_they_are(weight, dtype):
+    x = np.array([[1.0, 0.5, 2.0], [-np.inf, 0.5, 2.0]], dtype)
+    loss = logits.cross_entropy(x, [0, 1], weight=[weight, weight, weight], label_smoothing=0.5)
+    assert loss[1] == np.inf
+    np.testing.assert_allclose(
+        loss[0], weight * logits.cross_entropy(x.astype(float), [0, 1], label_smoothing=0.5)[0], rtol=2.0**-21
+    )

@@ -277,7 +277,7 @@ def outputs(out, inputs, names, named):
     An output may be exactly an input: then it is overwritten.
     """
     given = dict.fromkeys(names) if out is None else _outputs_by_name(out, names)
-    results = []
+    results, earlier = [], {}
     for one in inputs:
         result = given.get(one.name)
         dtype = _layout.result_type(one)
@@ -285,10 +285,11 @@ def outputs(out, inputs, names, named):
             result = np.empty(one.array.shape, dtype)
         elif result is not None:
             same = [other.name for other in inputs if _is_same(result, other.array)]
-            others = {name: array for name, array in named.items() if name not in same}
-            others |= {f"the output for {name}": other for name, other in given.items() if name < one.name}
-            wanted = one.dtype if isinstance(result, np.ndarray) and result.dtype == one.dtype != dtype else dtype
-            output(result, one.array.shape, others, wanted if one.array.dtype.kind in "fu" else dtype)
+            others = {name: array for name, array in named.items() if name not in same} | earlier
+            # in place also in a foreign byte order
+            is_own_type = getattr(result, "dtype", None) == one.dtype and one.dtype.newbyteorder("=") == dtype
+            output(result, one.array.shape, others, one.dtype if is_own_type else dtype)
+            earlier[f"the output for {one.name}"] = result
         results.append(result)
     return results
 

@@ -1,6 +1,5 @@
 """(operation, arrays, keywords) -> one compiled function, and its results in the shape that was asked for."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -193,13 +192,6 @@ def transform(
         gradients=gradients,
         compute=safe_type(parameters),
     )
-    if (
-        with_value
-        and len(inputs) == 2
-        and math.prod(inputs[0].array.shape[axis] for axis in axes) <= _kernels.SHORT_ROW
-    ):
-        # the values that the function itself gives: by a kernel for short rows, which writes nothing
-        run(f"logits_{operation}", inputs, chosen, axes, values, n_threads, parameters, compute=safe_type(parameters))
     written = tuple(array for array in outputs if array is not None)
     result = written if wrt == "both" else written[0]
     if not with_value:

@@ -5,7 +5,6 @@ import numpy as np
 OPERATIONS: dict[str, int]
 ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
-SHORT_ROW: int
 ELEMENTS: dict[str, int]
 BFLOAT16_ELEMENTS: dict[str, int]
 

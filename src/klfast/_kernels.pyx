@@ -15,59 +15,6 @@ import sys
 
 import numpy
 
-cdef extern from "kernels.h" nogil:
-    ctypedef struct klfast_state:
-        pass
-    ctypedef struct klfast_group:
-        Py_ssize_t count
-    ctypedef struct klfast_operation:
-        Py_ssize_t block_length
-    ctypedef struct klfast_level:
-        void (*elementwise[3][2])(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
-        double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
-    ctypedef struct klfast_target:
-        const char *name
-        const klfast_level *level
-    ctypedef struct klfast_array:
-        const char *data
-        Py_ssize_t outer_stride, row_stride, stride
-        int element
-    ctypedef struct klfast_parameters:
-        double order, temperature, beta, smoothing, z_loss, softcap, ignored
-        int smooths_finite, is_raw
-    ctypedef struct klfast_rows:
-        klfast_array a, b, mask, out_a, out_b, labels
-        const double *label_weights
-        const double *gradients
-        Py_ssize_t outer_count, row_count, length, label_count
-        klfast_parameters parameters
-        int operation_id, type
-        const klfast_level *level
-        const klfast_operation *operation
-        Py_ssize_t unit, units, scratch_bytes
-        int is_written, is_capped
-    enum:
-        KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
-        JS_DIVERGENCE, TOTAL_VARIATION_DISTANCE, HELLINGER_DISTANCE, JEFFREYS_DIVERGENCE, CHI2_DIVERGENCE
-        RAW_JS_DIVERGENCE, RAW_TOTAL_VARIATION_DISTANCE, RAW_HELLINGER_DISTANCE, RAW_JEFFREYS_DIVERGENCE
-        RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
-        LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_SOFTMAX, LOGITS_LOG_SOFTMAX
-        LOGITS_CROSS_ENTROPY, LOGITS_SMOOTHED_CROSS_ENTROPY, LOGITS_SOFT_CROSS_ENTROPY, LOGITS_TOKEN_LOGPROBS
-        FLOAT32, FLOAT64, KLFAST_TARGETS, KLFAST_SHORT_ROW
-        ENTR, REL_ENTR, KL_DIV
-        HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
-    void klfast_find_targets(klfast_target *)
-    void klfast_plan(klfast_rows *)
-    void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
-    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
-    void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
-    int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
-    void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, void *)
-
-cdef extern from "openmp_version.h" nogil:
-    int KLFAST_HAS_OPENMP
-    int KLFAST_OPENMP_VERSION
-
 OPERATIONS = {
     "kl_divergence": KL_DIVERGENCE,
     "cross_entropy": CROSS_ENTROPY,
@@ -143,9 +90,6 @@ def openmp_runtime():
 
 
 # ---- types ----
-
-# Rows of up to this many elements are laid side by side.
-SHORT_ROW = KLFAST_SHORT_ROW
 
 # What kernels compute with.
 COMPUTE = {"float32": FLOAT32, "float64": FLOAT64}
@@ -264,36 +208,20 @@ cdef class Memory:
         PyBuffer_Release(&self.view)
 
 
-cdef void no_options(klfast_rows *rows) noexcept:
-    """Everything that an operation may be told, as it is when nobody tells it anything."""
+# What an operation is told besides its arrays, as it is when nobody tells it anything: klfast_parameters in states.h.
+PARAMETERS = {"order": 1.0, "temperature": 1.0, "beta": 0.5, "smoothing": 0.0, "z_loss": 0.0, "softcap": 0.0,
+              "ignored": math.NAN, "smooths_finite": False, "is_raw": False}
+
+cdef klfast_parameters usual_parameters = PARAMETERS
+
+
+cdef void begin(klfast_rows *rows) noexcept:
+    """A call with no more than it must have."""
     cdef klfast_array nothing = klfast_array(NULL, 0, 0, 0, 0)
     rows.mask = rows.out_a = rows.out_b = rows.labels = nothing
     rows.label_weights = rows.gradients = NULL
     rows.label_count, rows.is_capped = 1, 0
-    rows.parameters = klfast_parameters(1.0, 1.0, 0.5, 0.0, 0.0, 0.0, math.NAN, 0, 0)
-
-
-cdef int set_parameters(klfast_parameters *to, dict given) except -1:
-    for name, value in given.items():
-        if name == "order":
-            to.order = value
-        elif name == "temperature":
-            to.temperature = value
-        elif name == "beta":
-            to.beta = value
-        elif name == "smoothing":
-            to.smoothing = value
-        elif name == "z_loss":
-            to.z_loss = value
-        elif name == "softcap":
-            to.softcap = value
-        elif name == "ignored":
-            to.ignored = value
-        elif name == "smooths_finite":
-            to.smooths_finite = value
-        else:
-            to.is_raw = {"is_raw": value}[name]
-    return 0
+    rows.parameters = usual_parameters
 
 
 def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
@@ -309,7 +237,7 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
     cdef klfast_rows rows
     cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
     cdef Memory included, ids, first, second
-    no_options(&rows)
+    begin(&rows)
     rows.a, rows.b = a.array, b.array
     rows.outer_count, rows.row_count, rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
     if mask is not None:
@@ -330,7 +258,10 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
         second = Memory(outputs[1], output_elements[1], True)
         rows.out_b = second.array
     rows.operation_id, rows.type = operation_id, compute
-    set_parameters(&rows.parameters, parameters)
+    told = PARAMETERS | parameters
+    if len(told) > len(PARAMETERS):
+        raise KeyError(f"none of the parameters: {parameters.keys() - PARAMETERS.keys()}")
+    rows.parameters = told
     walk(&rows, &out[0], n_threads)
 
 
@@ -407,7 +338,7 @@ def quick(int operation_id, p, q, double order, thread_count):
         try:
             if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
                 return None
-            no_options(&rows)
+            begin(&rows)
             rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
             rows.a.element = rows.b.element = 2 * (SINGLE if rows.type == FLOAT32 else DOUBLE)
             rows.a.data, rows.b.data = <const char *> a.buf, <const char *> b.buf

@@ -173,8 +173,9 @@ class _Loss:
     def _spread_weights(self):
         """The class weights beside the logits, in a type that does not widen what is computed."""
         weights = np.ones(self.x.array.shape[self.axes[0]]) if self.weight is None else self.weight
-        narrow = weights.astype(np.float32)
-        weights = narrow if _layout.is_narrow(self.x) and np.all(np.isfinite(narrow)) else weights
+        is_float = (weights == 0) | ((weights >= np.finfo(np.float32).tiny) & (weights <= np.finfo(np.float32).max))
+        if _layout.is_narrow(self.x) and np.all(is_float):
+            weights = weights.astype(np.float32)
         axis = self.axes[0]
         beside = weights.reshape((-1,) + (1,) * (self.x.array.ndim - 1 - axis))
         return _checks.Input("weight", np.broadcast_to(beside, self.x.array.shape))

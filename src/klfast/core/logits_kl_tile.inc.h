@@ -1,10 +1,11 @@
 /* Short rows of two arrays of logits, LANES pairs side by side: the KL as in logits_kl.inc.h, with the mean of x - y found in
  * a sweep of its own. Lanes with -inf, NaN, logits out of range, x far below y, or next to no divergence are reported. */
 
+/* `inside` is log1p(u), so that log(p/q) = (x - y - center)/T + inside. */
 typedef struct {
     REAL largest[LANES], start[LANES], lowest[LANES], highest[LANES], bottom[LANES], center[LANES];
     INTEGER bias[LANES], bad[LANES], differs[LANES];
-    double total[LANES], mean[LANES], gap[LANES];
+    double total[LANES], mean[LANES], gap[LANES], inside[LANES];
 } F(kl_tile);
 
 static ALWAYS_INLINE void F(survey_tile)(F(kl_tile) *tile, const REAL *x, const REAL *y, ptrdiff_t length,
@@ -79,13 +80,57 @@ static ALWAYS_INLINE void F(kl_tile_sweep)(F(kl_tile) *tile, const REAL *x, cons
     F(lane_values)(tile->gap, &gap);
 }
 
+/* The entry of a class that has nearly all of p: from the others, as in balance. */
+static void F(balance_tile)(REAL *out, const REAL *x, ptrdiff_t length, ptrdiff_t count, const F(kl_tile) *tile,
+                            const klfast_exponential_f64 *e) {
+    for (ptrdiff_t j = 0; j < count; j++) {
+        double shifted, largest = exp_at_f64(tile->bad[j] ? 0.0 : (double)tile->largest[j], e, &shifted);
+        if (tile->bad[j] || !(largest > 0.5 * tile->total[j])) continue;
+        ptrdiff_t likeliest = j;
+        wide_sum others = {0, 0};
+        while (x[likeliest] != tile->largest[j]) likeliest += LANES;
+        for (ptrdiff_t i = j; i < length; i += LANES)
+            if (i != likeliest) add_number(&others, (double)out[i]);
+        out[likeliest] = (REAL)-sum_value(others);
+    }
+}
+
+/* p*(d - KL) and q - p, as in write_kl; q is p*exp(-d), since no d here is below -29. */
+static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REAL *x, const REAL *y, ptrdiff_t length,
+                             const F(kl_tile) *tile, const double *value, const klfast_row *row) {
+    F(klfast_exponential) e = row->temperature->F(of);
+    REAL share[LANES], growth[LANES], inside[LANES], kl[LANES], unit[LANES];
+    for (int j = 0; j < LANES; j++) {
+        share[j] = (REAL)(1.0 / tile->total[j]);
+        growth[j] = (REAL)exp_any(-tile->inside[j]);
+        inside[j] = (REAL)tile->inside[j];
+        kl[j] = (REAL)value[j];
+        unit[j] = (REAL)(row->labels->gradient[j] * row->temperature->inverse);
+    }
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            F(exponent_scale) scale = {tile->bottom[j], tile->bias[j]};
+            REAL apart = F(centred_difference)(x[i + j], y[i + j], tile->center[j]), d = F(fma)(apart, e.inverse, inside[j]);
+            REAL p = F(scaled_exp)(x[i + j], scale, &e) * share[j], shifted;
+            REAL held = apart > e.negligible ? -e.negligible : -apart, fraction = F(exp_at)(held, &e, &shifted);
+            REAL power = fraction * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
+            REAL small = d < 1 ? d : 1;
+            small = small > -1 ? small : -1;
+            REAL near = F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), far = 1 - power * growth[j];
+            REAL lost = (d <= 1) & (d >= -1) ? near : far;
+            to_x[i + j] = unit[j] * (p * (d - kl[j]));
+            to_y[i + j] = -unit[j] * (p * lost);
+        }
+    }
+}
+
 static unsigned F(tile_logits_kl)(double *result, const void *logits, const void *other, ptrdiff_t length, ptrdiff_t count,
                                   const klfast_row *row, void *out_a, void *out_b) {
     const REAL *x = logits, *y = other;
     F(klfast_exponential) e = row->temperature->F(of);
     F(kl_tile) tile;
     int certain[LANES];
-    (void)count, (void)out_a, (void)out_b;
     F(survey_tile)(&tile, x, y, length, &e);
     F(kl_tile_sweep)(&tile, x, y, length, &e, tile.start, 0);
     for (int j = 0; j < LANES; j++)
@@ -97,11 +142,16 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
         double w = tile.mean[j] / tile.total[j], g = tile.gap[j] / tile.total[j], u = g - w;
         double near = u <= 2.0 ? u : 2.0, s = near / (2.0 + near), z = s * s, whole = 1.0 + u;
         double of_near = fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s), of_far = log_ratio_f64(whole, 1.0);
-        double kl = w + (u <= 2.0 ? of_near : of_far);
+        double inside = u <= 2.0 ? of_near : of_far, kl = w + inside;
         int in_range = (g >= SMALLEST_LOGITS_GAP) & (g < LARGEST_LOGITS_GAP) & (fabs(w) <= 0x1p-10 * kl);
         int is_near = (tile.lowest[j] - tile.center[j]) * e.inverse >= -29;
         certain[j] = !tile.bad[j] & (!tile.differs[j] | (in_range & is_near));
         result[j] = tile.differs[j] ? kl : 0.0;
+        tile.inside[j] = tile.differs[j] ? inside : 0.0;
+    }
+    if (out_a) {
+        F(write_kl_tile)(out_a, out_b, x, y, length, &tile, result, row);
+        F(balance_tile)(out_a, x, length, count, &tile, &row->temperature->of_f64);
     }
     return lane_bits(certain, LANES);
 }

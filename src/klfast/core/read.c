@@ -2,8 +2,6 @@
  * (or one tile) at a time. */
 #include "rows.h"
 
-enum { LONGEST_LINE = 64 }; /* elements that a group reads at a time */
-
 void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff_t row, ptrdiff_t start,
                      ptrdiff_t length, void *target) {
     const char *source = array->data + row * array->row_stride + start * array->stride;

@@ -20,9 +20,7 @@ void klfast_plan(klfast_rows *rows) {
     int across = is_across(&rows->a) || (has_two_of(operation) && is_across(&rows->b));
     rows->operation = operation;
     rows->is_written = rows->out_a.data || rows->out_b.data;
-    /* the tile of two arrays of logits writes nothing */
-    int writes_rows = rows->is_written && has_two_of(operation);
-    rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW && !writes_rows;
+    rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache */
     rows->strip = rows->unit * (across && rows->length <= LONGEST_STRIP ? 4 : 1);
@@ -80,33 +78,28 @@ static void find_constant(klfast_row *told, const klfast_rows *rows, const klfas
     if (guess > 0x1p-100 && guess < 0x1p100) told->constant = told->is_float ? (double)(float)guess : guess;
 }
 
+static double read_label(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t which) {
+    double label;
+    const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
+    rows->level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
+    return label;
+}
+
 /* Label number `which` of a row: what it counts, and its logit, -inf where a mask excludes it. `a` and `mask` begin at the
  * row. */
 static void tell_label(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *mask,
                        ptrdiff_t row, ptrdiff_t which) {
     const klfast_level *level = rows->level;
-    double label, is_included = 1.0;
-    const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
-    level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
+    double label = read_label(rows, row, which), cap = rows->parameters.softcap, is_included = 1.0;
     told->label_weight = rows->label_weights ? rows->label_weights[row] : 1.0;
     told->is_ignored = label == rows->parameters.ignored;
     told->label = -1;
     if (told->is_ignored) return;
     told->label = (ptrdiff_t)label;
     level->read[FLOAT64][a->element](&told->label_logit, a->data + told->label * a->stride, 0, 1);
-    if (rows->parameters.softcap > 0 && !rows->is_capped) level->cap[FLOAT64](&told->label_logit, 1, rows->parameters.softcap);
+    if (cap > 0 && !rows->is_capped) level->cap[FLOAT64](&told->label_logit, 1, cap);
     if (mask->data) level->read[FLOAT64][mask->element](&is_included, mask->data + told->label * mask->stride, 0, 1);
     if (is_included == 0) told->label_logit = rows->operation->neutral;
-}
-
-static int are_all_ignored(const klfast_rows *rows, ptrdiff_t row) {
-    for (ptrdiff_t which = 0; which < rows->label_count; which++) {
-        double label;
-        const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
-        rows->level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
-        if (label != rows->parameters.ignored) return 0;
-    }
-    return 1;
 }
 
 static void begin_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row) {
@@ -126,8 +119,10 @@ static void begin_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer
     told->label = -1;
     if (rows->operation->constant != NO_CONSTANT) find_constant(told, rows, &a, &b, &mask);
     if (!rows->labels.data) return;
-    told->is_skipped = are_all_ignored(rows, number);
     tell_label(told, rows, &a, &mask, number, 0);
+    told->is_skipped = told->is_ignored;
+    for (ptrdiff_t which = 1; told->is_skipped && which < rows->label_count; which++)
+        told->is_skipped = read_label(rows, number, which) == rows->parameters.ignored;
 }
 
 /* ---- walking ---- */

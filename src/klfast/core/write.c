@@ -3,8 +3,6 @@
  * nothing of a row is written before all of it is known. */
 #include "write.h"
 
-enum { LONGEST_LINE = 64 }; /* elements that a group stores at a time */
-
 static int is_written_in_place(const klfast_rows *rows, const klfast_array *out) {
     return out->data && out->stride == type_size(rows->type) && is_native(rows, out);
 }

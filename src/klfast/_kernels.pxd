@@ -1,0 +1,54 @@
+# The core, as core/kernels.h declares it to Cython.
+
+cdef extern from "kernels.h" nogil:
+    ctypedef struct klfast_state:
+        pass
+    ctypedef struct klfast_group:
+        Py_ssize_t count
+    ctypedef struct klfast_operation:
+        Py_ssize_t block_length
+    ctypedef struct klfast_level:
+        void (*elementwise[3][2])(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
+        double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
+    ctypedef struct klfast_target:
+        const char *name
+        const klfast_level *level
+    ctypedef struct klfast_array:
+        const char *data
+        Py_ssize_t outer_stride, row_stride, stride
+        int element
+    ctypedef struct klfast_parameters:
+        double order, temperature, beta, smoothing, z_loss, softcap, ignored
+        int smooths_finite, is_raw
+    ctypedef struct klfast_rows:
+        klfast_array a, b, mask, out_a, out_b, labels
+        const double *label_weights
+        const double *gradients
+        Py_ssize_t outer_count, row_count, length, label_count
+        klfast_parameters parameters
+        int operation_id, type
+        const klfast_level *level
+        const klfast_operation *operation
+        Py_ssize_t unit, units, scratch_bytes
+        int is_written, is_capped
+    enum:
+        KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
+        JS_DIVERGENCE, TOTAL_VARIATION_DISTANCE, HELLINGER_DISTANCE, JEFFREYS_DIVERGENCE, CHI2_DIVERGENCE
+        RAW_JS_DIVERGENCE, RAW_TOTAL_VARIATION_DISTANCE, RAW_HELLINGER_DISTANCE, RAW_JEFFREYS_DIVERGENCE
+        RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
+        LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_SOFTMAX, LOGITS_LOG_SOFTMAX
+        LOGITS_CROSS_ENTROPY, LOGITS_SMOOTHED_CROSS_ENTROPY, LOGITS_SOFT_CROSS_ENTROPY, LOGITS_TOKEN_LOGPROBS
+        FLOAT32, FLOAT64, KLFAST_TARGETS
+        ENTR, REL_ENTR, KL_DIV
+        HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
+    void klfast_find_targets(klfast_target *)
+    void klfast_plan(klfast_rows *)
+    void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
+    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
+    void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
+    int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
+    void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, void *)
+
+cdef extern from "openmp_version.h" nogil:
+    int KLFAST_HAS_OPENMP
+    int KLFAST_OPENMP_VERSION
