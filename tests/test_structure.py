@@ -121,7 +121,7 @@ def test_the_build_takes_no_liberties_with_arithmetic():
     assert "-ffp-contract=off" in text
     for flag in ("-ffast-math", "-Ofast", "-funsafe-math", "-fassociative-math", "-freciprocal-math", "-ffinite-math"):
         assert flag not in text
-    for path in [*SOURCE.rglob("*.h"), *SOURCE.rglob("*.c"), *SOURCE.rglob("*.pyx")]:
+    for path in [*SOURCE.rglob("*.h"), *SOURCE.rglob("*.c"), *SOURCE.rglob("*.pyx"), *SOURCE.rglob("*.pxi")]:
         assert not re.search(r"fast-math|#pragma omp .*reduction|_mm\d*_", path.read_text()), path
 
 
@@ -131,7 +131,7 @@ def source_files():
         path
         for folder in folders
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".pyx", ".pyi", ".c", ".h")
+        if path.suffix in (".py", ".pyx", ".pxi", ".pyi", ".c", ".h")
     ]
 
 

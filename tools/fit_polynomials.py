@@ -145,6 +145,7 @@ POLYNOMIALS = [
         {"f32": 5, "f64": 11},
         "(exp(r) - 1 - r)/r^2, |r| <= 0.347",
     ),
+    ("middle_exp_polynomial", "r", exp_series, "-0.5250", "0.5250", {"f32": 7, "f64": 12}, "the same for |r| <= 0.525"),
     ("wide_exp_polynomial", "r", exp_series, "-1.0500", "1.0500", {"f32": 8, "f64": 14}, "the same for |r| <= 1.05"),
     ("widest_exp_polynomial", "r", exp_series, "-2.0500", "2.0500", {"f32": 11, "f64": 18}, "the same for |r| <= 2.05"),
     (

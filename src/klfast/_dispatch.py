@@ -101,10 +101,14 @@ def run(
     outputs=(),
     labels=None,
     gradients=None,
+    counted=None,
+    excluded=None,
 ):
     """Let the kernels fill in `results`, and `outputs` of the inputs' size, task by task. Everything is checked.
 
-    `results` is C-contiguous; `gradients` holds what the gradient of each row is multiplied by.
+    `results` is C-contiguous; `gradients` holds what the gradient of each row is multiplied by. Where `counted` (bools of the
+    shape of the results) is False, results and outputs may stay what they are. `excluded` are, for each row, places that are
+    left out of it, as by a mask: (rows, places of a row), in any order.
     """
     shape = inputs[0].array.shape
     if 0 in (shape[axis] for axis in axes):
@@ -114,6 +118,8 @@ def run(
     arrays, elements, own = _layout.readable(inputs)
     compute = own if compute is None else _kernels.COMPUTE[compute]
     written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
+    counted = None if counted is None else np.ascontiguousarray(counted).reshape(-1).view(np.uint8)
+    excluded = None if excluded is None else np.sort(excluded.astype(np.intp, copy=False), axis=-1)
     done = 0
     for task in _layout.tasks(arrays, chosen, axes, results, written):
         more = {}
@@ -128,6 +134,10 @@ def run(
             mine = slice(done, done + count)
         if gradients is not None:
             more["gradients"] = gradients[mine]
+        if counted is not None:
+            more["counted"] = counted[mine]
+        if excluded is not None:
+            more["excluded"] = excluded[mine]
         _kernels.reduce(
             OPERATIONS[operation],
             compute,

@@ -18,12 +18,15 @@ cdef extern from "kernels.h" nogil:
         Py_ssize_t outer_stride, row_stride, stride
         int element
     ctypedef struct klfast_parameters:
-        double order, temperature, beta, smoothing, z_loss, softcap, ignored
+        double order, temperature, beta, smoothing, z_loss, softcap, ignored, clip, shift, free_bits
         int smooths_finite, is_raw
     ctypedef struct klfast_rows:
         klfast_array a, b, mask, out_a, out_b, labels
         const double *label_weights
         const double *gradients
+        const char *counted
+        const Py_ssize_t *excluded
+        Py_ssize_t excluded_count
         Py_ssize_t outer_count, row_count, length, label_count
         klfast_parameters parameters
         int operation_id, type
@@ -31,6 +34,20 @@ cdef extern from "kernels.h" nogil:
         const klfast_operation *operation
         Py_ssize_t unit, units, scratch_bytes
         int is_written, is_capped
+    ctypedef struct klfast_term_call:
+        klfast_rows rows
+        klfast_array input[4]
+        klfast_array output[2]
+        const Py_ssize_t *offsets
+        const Py_ssize_t *piece_row
+        const Py_ssize_t *piece_start
+        Py_ssize_t pieces, fields, scratch_bytes, pieces_of_row
+        int operation_id
+    ctypedef struct klfast_term_state:
+        pass
+    enum:
+        TERMS_K1, TERMS_K2, TERMS_K3, TERMS_ABS, TERMS_K1_GRAD, TERMS_K2_GRAD, TERMS_K3_GRAD, TERMS_ABS_GRAD
+        TERMS_RATIO_STATS, TERMS_GAUSSIAN, TERMS_GAUSSIAN_GRAD, TERMS_GAUSSIAN_PAIR, TERM_PIECE, TERM_BLOCK
     enum:
         KL_DIVERGENCE, CROSS_ENTROPY, ENTROPY, RAW_KL_DIVERGENCE, RAW_CROSS_ENTROPY, RAW_ENTROPY
         JS_DIVERGENCE, TOTAL_VARIATION_DISTANCE, HELLINGER_DISTANCE, JEFFREYS_DIVERGENCE, CHI2_DIVERGENCE
@@ -43,11 +60,15 @@ cdef extern from "kernels.h" nogil:
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)
     void klfast_plan(klfast_rows *)
+    int klfast_is_idle(const klfast_rows *, Py_ssize_t)
     void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
     void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
     void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
     int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
     void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, void *)
+    void klfast_plan_terms(klfast_term_call *)
+    void klfast_walk_terms(const klfast_term_call *, Py_ssize_t, double *, klfast_term_state *, void *)
+    void klfast_join_terms(const klfast_term_call *, double *, const klfast_term_state *)
 
 cdef extern from "openmp_version.h" nogil:
     int KLFAST_HAS_OPENMP

@@ -7,6 +7,9 @@ ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
 ELEMENTS: dict[str, int]
 BFLOAT16_ELEMENTS: dict[str, int]
+TERMS: dict[str, int]
+PIECE: int
+BLOCK: int
 
 def cpu_targets() -> list[str]: ...
 def cpu_target() -> str: ...
@@ -27,6 +30,24 @@ def reduce(
     label_element: int = 0,
     label_weights: np.ndarray | None = None,
     gradients: np.ndarray | None = None,
+    counted: np.ndarray | None = None,
+    excluded: np.ndarray | None = None,
+) -> None: ...
+def terms(
+    operation_id: int,
+    compute: int,
+    arrays: Sequence[np.ndarray],
+    elements: Sequence[int],
+    mask: np.ndarray | None,
+    outputs: Sequence[np.ndarray | None],
+    output_elements: Sequence[int],
+    results: np.ndarray,
+    n_threads: int,
+    parameters: dict[str, float],
+    factors: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
+    piece_rows: np.ndarray | None = None,
+    piece_starts: np.ndarray | None = None,
 ) -> None: ...
 def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int

@@ -145,6 +145,8 @@ cdef int share_blocks(const klfast_rows *rows, Py_ssize_t units, Py_ssize_t bloc
     cdef klfast_group group
     cdef Py_ssize_t unit, block
     for unit in range(units):
+        if klfast_is_idle(rows, unit):
+            continue
         klfast_begin_group(&group, rows, unit)
         while True:
             for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
@@ -210,7 +212,8 @@ cdef class Memory:
 
 # What an operation is told besides its arrays, as it is when nobody tells it anything: klfast_parameters in states.h.
 PARAMETERS = {"order": 1.0, "temperature": 1.0, "beta": 0.5, "smoothing": 0.0, "z_loss": 0.0, "softcap": 0.0,
-              "ignored": math.NAN, "smooths_finite": False, "is_raw": False}
+              "ignored": math.NAN, "smooths_finite": False, "is_raw": False, "clip": math.INFINITY, "shift": 0.0,
+              "free_bits": 0.0}
 
 cdef klfast_parameters usual_parameters = PARAMETERS
 
@@ -220,19 +223,32 @@ cdef void begin(klfast_rows *rows) noexcept:
     cdef klfast_array nothing = klfast_array(NULL, 0, 0, 0, 0)
     rows.mask = rows.out_a = rows.out_b = rows.labels = nothing
     rows.label_weights = rows.gradients = NULL
+    rows.counted = NULL
+    rows.excluded = NULL
+    rows.excluded_count = 0
     rows.label_count, rows.is_capped = 1, 0
     rows.parameters = usual_parameters
 
 
+cdef klfast_parameters told(dict parameters) except *:
+    """What an operation is told, and else what is usual."""
+    complete = PARAMETERS | parameters
+    if len(complete) > len(PARAMETERS):
+        raise KeyError(f"none of the parameters: {parameters.keys() - PARAMETERS.keys()}")
+    return complete
+
+
 def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
            outputs=(), output_elements=(), labels=None, int label_element=0, const double[::1] label_weights=None,
-           const double[::1] gradients=None):
+           const double[::1] gradients=None, const unsigned char[::1] counted=None,
+           const Py_ssize_t[:, ::1] excluded=None):
     """Writes one number per row of the arrays into out, or one for each of its labels.
 
     One or two arrays of shape (rows, rows, length), of any strides, and the numbers of their element types (ELEMENTS);
     `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape. `outputs` take results of the
     arrays' size, one for each array; None where one is not wanted. `labels` has the shape (1, rows, labels of a row);
-    `label_weights` and `gradients` one number for each row.
+    `label_weights` and `gradients` one number for each row. Rows where `counted` is 0 are left alone, results and outputs.
+    `excluded` holds for every row the places that are as if masked, in order.
     """
     cdef klfast_rows rows
     cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
@@ -251,6 +267,10 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
         rows.label_weights = &label_weights[0]
     if gradients is not None:
         rows.gradients = &gradients[0]
+    if counted is not None:
+        rows.counted = <const char *> &counted[0]
+    if excluded is not None and excluded.shape[1] > 0:
+        rows.excluded, rows.excluded_count = &excluded[0, 0], excluded.shape[1]
     if len(outputs) > 0 and outputs[0] is not None:
         first = Memory(outputs[0], output_elements[0], True)
         rows.out_a = first.array
@@ -258,11 +278,11 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
         second = Memory(outputs[1], output_elements[1], True)
         rows.out_b = second.array
     rows.operation_id, rows.type = operation_id, compute
-    told = PARAMETERS | parameters
-    if len(told) > len(PARAMETERS):
-        raise KeyError(f"none of the parameters: {parameters.keys() - PARAMETERS.keys()}")
-    rows.parameters = told
+    rows.parameters = told(parameters)
     walk(&rows, &out[0], n_threads)
+
+
+include "_terms.pxi"
 
 
 # ---- functions of elements ----

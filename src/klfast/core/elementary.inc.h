@@ -88,6 +88,29 @@ static ALWAYS_INLINE REAL F(exp_parts)(REAL x, REAL *k) {
     return 1 + F(fma)(r * r, F(exp_polynomial)(r), r);
 }
 
+/* e^d - 1 - d, never negative, e^d - 1 and e^d, together. */
+typedef struct {
+    REAL gap, expm1, exp;
+} F(exp_terms);
+
+/* d = k*ln2 + f with k = 0 for |d| < EXP_TERMS_NEAR, so that nothing cancels:
+ * 2^k*(e^f - 1 - f) + (2^k - 1)*f + (2^k - 1 - k*ln2). `is_near` says that all d are so; the bits are the same.
+ * Domain: EXP_TERMS_LOWEST <= d <= -EXP_TERMS_LOWEST. Largest error 4 u, each relative to itself. */
+static ALWAYS_INLINE F(exp_terms) F(exp_terms_of)(REAL d, const int is_near) {
+    if (is_near) {
+        REAL part = d * d * F(middle_exp_polynomial)(d), whole = d + part;
+        return (F(exp_terms)){part, whole, 1 + whole};
+    }
+    REAL shifted = F(fma)(d, LOG2_E, ROUNDING_SHIFT), size = d < 0 ? -d : d;
+    shifted = size < EXP_TERMS_NEAR ? ROUNDING_SHIFT : shifted;
+    REAL k = shifted - ROUNDING_SHIFT, f = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, d));
+    REAL power = F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + ((INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT)))
+                                        << MANTISSA_BITS));
+    REAL less = power - 1, base = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, less));
+    REAL near = f * f * F(middle_exp_polynomial)(f), grown = f + near;
+    return (F(exp_terms)){F(fma)(power, near, F(fma)(less, f, base)), F(fma)(power, grown, less), F(fma)(power, grown, power)};
+}
+
 /* The same for exp(x/T); *shifted is k + ROUNDING_SHIFT. x/T rounds nowhere: T is in the constants. */
 static ALWAYS_INLINE REAL F(exp_at)(REAL x, const F(klfast_exponential) *e, REAL *shifted) {
     *shifted = F(fma)(x, e->per_ln2, ROUNDING_SHIFT);

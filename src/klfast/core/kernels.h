@@ -6,6 +6,7 @@
 #define KLFAST_KERNELS_H
 
 #include "states.h"
+#include "terms.h"
 
 enum {
     KL_DIVERGENCE,
@@ -86,6 +87,11 @@ typedef struct {
     klfast_operation operation[OPERATIONS][TYPES];
     /* One result for each of `length` elements, where `mask` (NULL: everywhere) is not 0; `q` is not looked at by entr. */
     void (*elementwise[ELEMENTWISE][TYPES])(void *out, const void *p, const void *q, const char *mask, ptrdiff_t length);
+    klfast_term_operation terms[TERM_OPERATIONS];
+    /* Rows of terms, one behind the other -> the sum of each. */
+    void (*sum_rows[TYPES])(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length);
+    /* The largest term; NaN if one is NaN. */
+    double (*largest_term[TYPES])(const void *terms, ptrdiff_t length);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
     /* The same the other way; only for floating types. */
@@ -126,6 +132,9 @@ typedef struct {
     klfast_array labels;         /* class ids, `label_count` for each row, rows in the order of the results; or data is NULL */
     const double *label_weights; /* one for each row, or NULL */
     const double *gradients;     /* what a row's gradient is multiplied by; NULL for 1 */
+    const char *counted;         /* rows where it is 0 need not be walked, one byte for each row; NULL where all count */
+    const ptrdiff_t *excluded;   /* for each row `excluded_count` places, in order, that are as if masked; NULL for none */
+    ptrdiff_t excluded_count;
     ptrdiff_t outer_count, row_count, length, label_count;
     klfast_parameters parameters;
     int operation_id, type;
@@ -142,6 +151,9 @@ typedef struct {
 } klfast_rows;
 
 void klfast_plan(klfast_rows *rows);
+
+/* Whether no row of the unit counts. */
+int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit);
 
 /* The rows of unit number `unit` -> their results. */
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch);
@@ -160,5 +172,36 @@ int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state 
                      double *results);
 /* Then, if results of the input's size are wanted, every block is written. */
 void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, void *scratch);
+
+/* One call for terms: rows of up to four arrays -> sums, and, if wanted, results of their size. `rows` holds what it shares
+ * with other calls: lengths, mask, gradients (what the outputs of a row are multiplied by), parameters, type and level. */
+typedef struct {
+    klfast_rows rows;
+    klfast_array input[TERM_INPUTS], output[TERM_OUTPUTS];
+    const ptrdiff_t *offsets; /* ragged: row r begins at element offsets[r] and ends at offsets[r + 1]; else NULL */
+    /* Ragged: piece number i begins with element piece_start[i] of row piece_row[i]. */
+    const ptrdiff_t *piece_row, *piece_start;
+    ptrdiff_t pieces; /* what is shared out over threads */
+    int operation_id;
+    /* Set by klfast_plan_terms. */
+    const klfast_term_operation *operation;
+    ptrdiff_t fields;         /* how many numbers a row has */
+    ptrdiff_t group;          /* so many rows of equal length are computed together at most */
+    ptrdiff_t pieces_of_row;  /* 1 where a piece holds whole rows */
+    ptrdiff_t scratch_bytes;
+} klfast_term_call;
+
+/* What a piece of a long row comes down to. */
+typedef struct {
+    wide_sum sum[TERM_VALUES];
+    double largest[TERM_LARGEST], count, last;
+} klfast_term_state;
+
+void klfast_plan_terms(klfast_term_call *call);
+/* The rows of a piece -> `results`, `fields` numbers for each; a piece of a long row -> its state. */
+void klfast_walk_terms(const klfast_term_call *call, ptrdiff_t piece, double *results, klfast_term_state *states,
+                       void *scratch);
+/* Joins the pieces of long rows, in order. */
+void klfast_join_terms(const klfast_term_call *call, double *results, const klfast_term_state *states);
 
 #endif

@@ -82,17 +82,20 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "logits_kl_tile.inc.h"
 #include "real_end.inc.h"
 
+#include "terms_unusual.h"
 #include "unusual.h"
 #include "unusual_comparison.h"
 #include "logits_wide.h"
 
 #include "real_f32.inc.h"
+#include "terms.inc.h"
 #include "table.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
 #include "renyi.inc.h"
 #include "elementwise.inc.h"
+#include "terms.inc.h"
 #include "table.inc.h"
 #include "real_end.inc.h"
 
@@ -132,6 +135,8 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
+#define TERMS(NAME, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN) \
+    {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN}
 /* In the order of the element types in kernels.h. */
 #define READER(NAME, TYPE) read_##NAME##_##TYPE, read_##NAME##_swapped_##TYPE
 #define STORER(NAME, TYPE) store_##NAME##_##TYPE, store_##NAME##_swapped_##TYPE
@@ -183,6 +188,20 @@ const klfast_level KLFAST_LEVEL = {
     .elementwise = {[ENTR] = {entr_f32, entr_f64},
                     [REL_ENTR] = {rel_entr_f32, rel_entr_f64},
                     [KL_DIV] = {kl_div_f32, kl_div_f64}},
+    .terms = {[TERMS_K1] = TERMS(k1, 2, 1, 1, 0, 1, 0),
+              [TERMS_K2] = TERMS(k2, 2, 1, 1, 0, 1, 0),
+              [TERMS_K3] = TERMS(k3, 2, 1, 1, 0, 1, 0),
+              [TERMS_ABS] = TERMS(abs, 2, 1, 1, 0, 1, 0),
+              [TERMS_K1_GRAD] = TERMS(k1_grad, 2, 1, 1, 0, 1, 0),
+              [TERMS_K2_GRAD] = TERMS(k2_grad, 2, 1, 1, 0, 1, 0),
+              [TERMS_K3_GRAD] = TERMS(k3_grad, 2, 1, 1, 0, 1, 0),
+              [TERMS_ABS_GRAD] = TERMS(abs_grad, 2, 1, 1, 0, 1, 0),
+              [TERMS_RATIO_STATS] = TERMS(ratio_stats, 2, 6, 5, 2, 1, TERM_VALUES),
+              [TERMS_GAUSSIAN] = TERMS(gaussian, 2, 1, 1, 0, 0, TERM_VALUES),
+              [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 1),
+              [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, TERM_VALUES)},
+    .sum_rows = {sum_rows_f32, sum_rows_f64},
+    .largest_term = {largest_term_f32, largest_term_f64},
     .read = {READERS(f32), READERS(f64)},
     .store = {STORERS(f32), STORERS(f64)},
     .transpose = {transpose_f32, transpose_f64},

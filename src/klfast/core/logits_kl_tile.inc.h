@@ -145,7 +145,7 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
         double inside = u <= 2.0 ? of_near : of_far, kl = w + inside;
         int in_range = (g >= SMALLEST_LOGITS_GAP) & (g < LARGEST_LOGITS_GAP) & (fabs(w) <= 0x1p-10 * kl);
         int is_near = (tile.lowest[j] - tile.center[j]) * e.inverse >= -29;
-        certain[j] = !tile.bad[j] & (!tile.differs[j] | (in_range & is_near));
+        certain[j] = (tile.bad[j] == 0) & ((tile.differs[j] == 0) | (in_range & is_near));
         result[j] = tile.differs[j] ? kl : 0.0;
         tile.inside[j] = tile.differs[j] ? inside : 0.0;
     }

@@ -119,7 +119,7 @@ static unsigned F(tile_softmax)(double *result, const void *x, const void *y, pt
     double factor[LANES];
     (void)result, (void)y, (void)count, (void)out_b;
     F(look_at_tile)(&tile, x, length, row, 0);
-    for (int j = 0; j < LANES; j++) factor[j] = 1;
+    for (int j = 0; j < LANES; j++) factor[j] = row->labels->gradient[j];
     F(write_tile_shares)(out_a, x, length, &tile, factor, row);
     return lane_bits(tile.is_sound, LANES);
 }

@@ -53,7 +53,7 @@ static void F(write_softmax)(void *out, void *unused, const void *logits, const 
     REAL *to = out, padded[STEP], result[STEP];
     (void)unused, (void)other;
     if (F(is_settled)(to, length, row)) return;
-    F(share_plan) plan = F(plan_share)(row, 1.0);
+    F(share_plan) plan = F(plan_share)(row, row->gradient);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         F(look_at_shares)(result, F(whole_step)(x, i, length, -INFINITY, padded), &plan);
         F(put_step)(to + i, result, length - i);

@@ -124,6 +124,35 @@ static const double exp_polynomial_coefficients_f64[] = {
     0x1.5555555555557p-3,
     0x1.0000000000000p-1};
 
+/* the same for |r| <= 0.525; relative error 3.2e-9. */
+static inline float middle_exp_polynomial_f32(float r) {
+    float value = 0x1.a3fad20000000p-16f;
+    value = fma_f32(value, r, 0x1.a3002e0000000p-13f);
+    value = fma_f32(value, r, 0x1.6c13a60000000p-10f);
+    value = fma_f32(value, r, 0x1.110f680000000p-7f);
+    value = fma_f32(value, r, 0x1.5555560000000p-5f);
+    value = fma_f32(value, r, 0x1.5555560000000p-3f);
+    value = fma_f32(value, r, 0x1.0000000000000p-1f);
+    return value;
+}
+
+/* the same for |r| <= 0.525; relative error 7.5e-17. */
+static inline double middle_exp_polynomial_f64(double r) {
+    double value = 0x1.165868a349026p-33;
+    value = fma_f64(value, r, 0x1.201fe8437ba82p-29);
+    value = fma_f64(value, r, 0x1.aed6de392ac93p-26);
+    value = fma_f64(value, r, 0x1.27e4529ac05a9p-22);
+    value = fma_f64(value, r, 0x1.71ddfb0a9eab3p-19);
+    value = fma_f64(value, r, 0x1.a01a01f18014fp-16);
+    value = fma_f64(value, r, 0x1.a01a01bea4151p-13);
+    value = fma_f64(value, r, 0x1.6c16c16c06bf6p-10);
+    value = fma_f64(value, r, 0x1.111111110b0f3p-7);
+    value = fma_f64(value, r, 0x1.5555555555572p-5);
+    value = fma_f64(value, r, 0x1.555555555556ap-3);
+    value = fma_f64(value, r, 0x1.0000000000000p-1);
+    return value;
+}
+
 /* the same for |r| <= 1.05; relative error 4.8e-8. */
 static inline float wide_exp_polynomial_f32(float r) {
     float value = 0x1.0721fc0000000p-19f;

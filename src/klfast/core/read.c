@@ -66,7 +66,7 @@ static klfast_piece take(const klfast_rows *rows, const klfast_group *group, con
     klfast_array part = part_of(array, group->outer, group->first);
     if (is_in_place(rows, array)) return (klfast_piece){part.data + start * part.stride, part.row_stride};
     ptrdiff_t stride = smaller(rows->length, rows->operation->block_length);
-    int is_shared = part.row_stride == 0 && !rows->mask.data; /* one row for the whole group */
+    int is_shared = part.row_stride == 0 && !rows->mask.data && !rows->excluded; /* one row for the whole group */
     if (!is_read) klfast_read_rows(rows, &part, is_shared ? 1 : group->count, start, length, scratch, stride);
     return (klfast_piece){scratch, is_shared ? 0 : stride * type_size(rows->type)};
 }
@@ -83,6 +83,34 @@ static void cap_rows(const klfast_rows *rows, klfast_piece values, ptrdiff_t cou
         rows->level->cap[rows->type]((char *)values.data + k * values.row_stride, length, rows->parameters.softcap);
 }
 
+/* The first of the places that is not below `start`. */
+static ptrdiff_t first_from(const ptrdiff_t *places, ptrdiff_t count, ptrdiff_t start) {
+    ptrdiff_t low = 0, high = count;
+    while (low < high) {
+        ptrdiff_t middle = low + (high - low) / 2;
+        if (places[middle] < start) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+void klfast_leave_out(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length, void *values, ptrdiff_t step) {
+    const ptrdiff_t *places = rows->excluded + row * rows->excluded_count;
+    double neutral = rows->operation->neutral;
+    for (ptrdiff_t k = first_from(places, rows->excluded_count, start);
+         k < rows->excluded_count && places[k] < start + length; k++) {
+        ptrdiff_t at = (places[k] - start) * step;
+        if (rows->type == FLOAT32) ((float *)values)[at] = (float)neutral;
+        else ((double *)values)[at] = neutral;
+    }
+}
+
+static void leave_out(const klfast_rows *rows, const klfast_group *group, klfast_piece values, ptrdiff_t start,
+                      ptrdiff_t length) {
+    for (ptrdiff_t k = 0; k < group->count; k++)
+        klfast_leave_out(rows, first_row(rows, group) + k, start, length, (char *)values.data + k * values.row_stride, 1);
+}
+
 void klfast_take_block(const klfast_rows *rows, const klfast_group *group, ptrdiff_t start, ptrdiff_t length,
                        char *scratch, int is_read, klfast_piece *a, klfast_piece *b) {
     ptrdiff_t area = rows->scratch_bytes / AREAS;
@@ -90,6 +118,8 @@ void klfast_take_block(const klfast_rows *rows, const klfast_group *group, ptrdi
     *b = has_two(rows) ? take(rows, group, &rows->b, start, length, scratch + area, is_read) : *a;
     if (is_read) return;
     if (rows->parameters.softcap > 0 && !rows->is_capped) cap_rows(rows, *a, group->count, length);
+    if (rows->excluded) leave_out(rows, group, *a, start, length);
+    if (rows->excluded && has_two(rows)) leave_out(rows, group, *b, start, length);
     if (!rows->mask.data) return;
     klfast_piece mask = take(rows, group, &rows->mask, start, length, scratch + 2 * area, 0);
     exclude_masked(rows, *a, mask, group->count, length);

@@ -46,3 +46,8 @@
 #define SQUARE 8
 #define INTERLEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define INTERLEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+/* e^d: below and above, element by element; above, because exp multiplies what the difference d lost in rounding. */
+#define EXP_TERMS_NEAR (REAL)0.52
+#define EXP_TERMS_LOWEST (-64.0f)
+#define EXP_TERMS_HIGHEST 8.0f
+#define LARGEST_MEAN 0x1p30f

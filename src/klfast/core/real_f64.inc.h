@@ -45,3 +45,8 @@
 #define SQUARE 4
 #define INTERLEAVE_LOW 0, 4, 1, 5
 #define INTERLEAVE_HIGH 2, 6, 3, 7
+/* e^d: below and above, element by element; above, because exp multiplies what the difference d lost in rounding. */
+#define EXP_TERMS_NEAR (REAL)0.52
+#define EXP_TERMS_LOWEST (-700.0)
+#define EXP_TERMS_HIGHEST 8.0
+#define LARGEST_MEAN 0x1p500

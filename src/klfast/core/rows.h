@@ -31,8 +31,8 @@ static inline int is_native(const klfast_rows *rows, const klfast_array *array) 
 
 /* Whether the kernels can read the rows of an array where they lie. */
 static inline int is_in_place(const klfast_rows *rows, const klfast_array *array) {
-    return !rows->mask.data && (!(rows->parameters.softcap > 0) || rows->is_capped) && array->stride == type_size(rows->type) &&
-           is_native(rows, array);
+    int is_changed = rows->mask.data || rows->excluded || (rows->parameters.softcap > 0 && !rows->is_capped);
+    return !is_changed && array->stride == type_size(rows->type) && is_native(rows, array);
 }
 
 static inline int has_two_of(const klfast_operation *operation) { return operation->inputs == 2; }
@@ -56,6 +56,9 @@ void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff
                      void *target);
 void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
                       ptrdiff_t length, char *target, ptrdiff_t target_stride);
+/* Sets the excluded places among elements start, start + 1, ... of a row (`row` is its number among all) to what a mask would:
+ * `values` holds them `step` elements apart. */
+void klfast_leave_out(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length, void *values, ptrdiff_t step);
 void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target);
 
 /* A block of the rows of a group, as the kernels read it. */

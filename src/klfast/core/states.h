@@ -31,6 +31,8 @@ typedef struct {
     double beta;        /* Jensen-Shannon: the share of x in the mixture */
     double smoothing, z_loss, softcap; /* cross-entropy; 0 for none */
     double ignored;                    /* the class id of rows that do not count; NaN for none */
+    double clip, shift;                /* of log-ratios: the largest size, inf for none; what is taken off them */
+    double free_bits;                  /* what a dimension of a Gaussian counts at least */
     int smooths_finite, is_raw;        /* smooth over classes above -inf alone; take targets as they are */
 } klfast_parameters;
 

@@ -284,6 +284,7 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     one.out_a = (klfast_array){(const char *)of_a, 0, 0, size, element};
     one.out_b = (klfast_array){(const char *)of_b, 0, 0, size, element};
     one.mask.data = NULL;
+    one.excluded = NULL;
     one.is_capped = 1;
     if (one.labels.data) one.labels.data += number * one.labels.row_stride + which * one.labels.stride;
     if (one.label_weights) one.label_weights += number;
@@ -330,6 +331,11 @@ static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_
     read_tile_of(rows, group, &rows->a, tile->a);
     if (has_two(rows)) read_tile_of(rows, group, &rows->b, tile->b);
     if (rows->parameters.softcap > 0) rows->level->cap[rows->type](tile->a, length, rows->parameters.softcap);
+    for (ptrdiff_t k = 0; rows->excluded && k < group->count; k++) {
+        ptrdiff_t row = first_row(rows, group) + k, lane = k * type_size(rows->type);
+        klfast_leave_out(rows, row, 0, rows->length, (char *)tile->a + lane, rows->unit);
+        if (has_two(rows)) klfast_leave_out(rows, row, 0, rows->length, (char *)tile->b + lane, rows->unit);
+    }
     if (!rows->mask.data) return;
     read_tile_of(rows, group, &rows->mask, tile->mask);
     rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
@@ -375,7 +381,17 @@ static void walk_tile(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, d
     if (rows->is_written) write_tiles(rows, &group, &tile);
 }
 
+int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit) {
+    klfast_group group;
+    if (!rows->counted) return 0;
+    place_group(&group, rows, unit, 0);
+    ptrdiff_t count = smaller(rows->strip, rows->row_count - group.first), first = first_row(rows, &group), k = 0;
+    while (k < count && !rows->counted[first + k]) k++;
+    return k == count;
+}
+
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch) {
+    if (klfast_is_idle(rows, unit)) return;
     ptrdiff_t strips = rows->units / rows->outer_count;
     ptrdiff_t left = rows->row_count - unit % strips * rows->strip;
     for (ptrdiff_t part = 0; part * rows->unit < smaller(left, rows->strip); part++) {

@@ -1,0 +1,80 @@
+# ---- terms: one number for each element, added up along rows ----
+
+TERMS = {"k1": TERMS_K1, "k2": TERMS_K2, "k3": TERMS_K3, "abs": TERMS_ABS, "k1_grad": TERMS_K1_GRAD,
+         "k2_grad": TERMS_K2_GRAD, "k3_grad": TERMS_K3_GRAD, "abs_grad": TERMS_ABS_GRAD, "ratio_stats": TERMS_RATIO_STATS,
+         "gaussian": TERMS_GAUSSIAN, "gaussian_grad": TERMS_GAUSSIAN_GRAD, "gaussian_pair": TERMS_GAUSSIAN_PAIR}
+
+# Of rows of any lengths: what is shared out over threads.
+PIECE = TERM_PIECE
+BLOCK = TERM_BLOCK
+
+
+cdef int share_pieces(const klfast_term_call *call, double *results, klfast_term_state *states, char *scratch,
+                      int n_threads) except -1 nogil:
+    cdef Py_ssize_t piece, size = call.scratch_bytes
+    if n_threads <= 1:
+        for piece in range(call.pieces):
+            klfast_walk_terms(call, piece, results, states, scratch)
+    else:
+        for piece in prange(call.pieces, num_threads=n_threads, schedule="dynamic", chunksize=chunk(call.pieces, n_threads)):
+            klfast_walk_terms(call, piece, results, states, scratch + threadid() * size)
+    klfast_join_terms(call, results, states)
+    return 0
+
+
+def terms(int operation_id, int compute, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
+          int n_threads, dict parameters, const double[::1] factors=None, const Py_ssize_t[::1] offsets=None,
+          const Py_ssize_t[::1] piece_rows=None, const Py_ssize_t[::1] piece_starts=None):
+    """Writes the numbers of every row into its row of `results`.
+
+    Arrays, elements, mask, compute and parameters are as for `reduce`, with one array for each input of the operation;
+    `outputs` take results of the arrays' size, None where one is not wanted; `factors` is what those of each row are
+    multiplied by. Rows of any lengths lie one behind the other in arrays of shape (1, 1, elements): row r begins at
+    offsets[r], and piece i of the work at element piece_starts[i] of row piece_rows[i].
+    """
+    cdef klfast_term_call call
+    cdef klfast_term_state *states = NULL
+    cdef char *scratch = NULL
+    cdef Memory memory
+    cdef int k
+    begin(&call.rows)
+    held = []
+    for k in range(len(arrays)):
+        memory = Memory(arrays[k], elements[k])
+        held.append(memory)
+        call.input[k] = memory.array
+    call.rows.outer_count, call.rows.row_count = memory.view.shape[0], memory.view.shape[1]
+    call.rows.length = memory.view.shape[2]
+    if mask is not None:
+        memory = Memory(mask, 2 * UINT8)
+        held.append(memory)
+        call.rows.mask = memory.array
+    for k in range(2):
+        call.output[k] = klfast_array(NULL, 0, 0, 0, 0)
+        if k < len(outputs) and outputs[k] is not None:
+            memory = Memory(outputs[k], output_elements[k], True)
+            held.append(memory)
+            call.output[k] = memory.array
+    if factors is not None:
+        call.rows.gradients = &factors[0]
+    call.offsets = call.piece_row = call.piece_start = NULL
+    if offsets is not None:
+        call.rows.row_count = offsets.shape[0] - 1
+        call.offsets, call.piece_row, call.piece_start = &offsets[0], &piece_rows[0], &piece_starts[0]
+        call.pieces = piece_rows.shape[0]
+    call.rows.parameters = told(parameters)
+    call.rows.type, call.rows.level, call.operation_id = compute, chosen, operation_id
+    klfast_plan_terms(&call)
+    if call.rows.outer_count * call.rows.row_count * call.rows.length < SMALL_WORK and offsets is None:
+        n_threads = 1
+    n_threads = <int> max(1, min(<Py_ssize_t> n_threads, call.pieces))
+    try:
+        scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
+        states = <klfast_term_state *> PyMem_Malloc(call.pieces * sizeof(klfast_term_state))
+        if scratch == NULL or states == NULL:
+            raise MemoryError()
+        with nogil:
+            share_pieces(&call, &results[0, 0], states, scratch, n_threads)
+    finally:
+        PyMem_Free(scratch)
+        PyMem_Free(states)

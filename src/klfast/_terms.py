@@ -1,0 +1,81 @@
+"""Terms: one number for each element, added up along rows; and results of the inputs' size, in the same reading."""
+
+import math
+
+import numpy as np
+
+from klfast import _kernels, _layout
+
+# How many numbers a row has.
+FIELDS = {
+    **dict.fromkeys(("k1", "k2", "k3", "abs", "k1_grad", "k2_grad", "k3_grad", "abs_grad"), 3),
+    "ratio_stats": 9,
+    **dict.fromkeys(("gaussian", "gaussian_grad", "gaussian_pair"), 1),
+}
+
+
+def terms(
+    operation, inputs, chosen, axes, n_threads, parameters=None, *, outputs=(), factors=None, lengths=None, compute=None
+):
+    """The numbers of every row, in the last axis of the result: see the operations in core/terms.h.
+
+    Everything is checked. `axes` are added up along. `outputs` take the terms themselves (or derivatives), times the row's
+    entry in `factors`; 0 where `chosen` is False. With `lengths`, the inputs are vectors, and rows of these lengths lie in them
+    one behind the other.
+    """
+    shape = inputs[0].array.shape
+    fields = FIELDS[operation]
+    kept = _layout.result_shape(shape, axes, False) if lengths is None else lengths.shape
+    arrays, elements, own = _layout.readable(inputs)
+    compute = own if compute is None else _kernels.COMPUTE[compute]
+    written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
+    results = np.zeros((math.prod(kept), fields))
+    if operation not in ("ratio_stats", "gaussian", "gaussian_grad", "gaussian_pair"):
+        results[:, -1] = -1.0
+    if operation == "ratio_stats":
+        results[:, -4:] = -np.inf, -np.inf, 0.0, -1.0
+    if 0 in shape or not results.size:
+        return _in_order(operation, results.reshape((*kept, fields)))
+    more = () if lengths is None else _pieces(lengths)
+    done = 0
+    for task in _layout.tasks(arrays, chosen, axes, results, written):
+        count = len(results) if lengths is not None else task.arrays[0].shape[0] * task.arrays[0].shape[1]
+        _kernels.terms(
+            _kernels.TERMS[operation],
+            compute,
+            task.arrays,
+            elements,
+            task.mask,
+            task.outputs,
+            output_elements,
+            results[done : done + count],
+            n_threads,
+            {} if parameters is None else parameters,
+            None if factors is None else factors[done : done + count],
+            *more,
+        )
+        done += count
+    return _in_order(operation, results.reshape((*kept, fields)))
+
+
+def _in_order(operation, table):
+    """For the ratios the count comes first, and what nobody asks for is left out."""
+    if operation != "ratio_stats":
+        return table
+    count, sums, squares, weights, largest = table[..., 7:8], table[..., :3], table[..., 3:4], table[..., 4:5], table[..., 5:7]
+    return np.concatenate([count, sums, weights, squares, largest[..., 1:], largest[..., :1]], axis=-1)
+
+
+def _pieces(lengths):
+    """Where rows begin, and the pieces that they are shared out in: a part of a long row, or several short rows."""
+    offsets = np.zeros(len(lengths) + 1, np.intp)
+    np.cumsum(lengths, out=offsets[1:])
+    is_long = lengths > _kernels.PIECE
+    block = offsets[:-1] // _kernels.BLOCK
+    begins = np.ones(len(lengths), bool)
+    begins[1:] = (block[1:] != block[:-1]) | is_long[1:] | is_long[:-1]
+    rows = np.flatnonzero(begins)
+    counts = np.where(is_long[rows], -(-lengths[rows] // _kernels.PIECE), 1)
+    firsts = np.cumsum(counts) - counts
+    starts = (np.arange(counts.sum()) - np.repeat(firsts, counts)) * _kernels.PIECE
+    return offsets, np.repeat(rows, counts).astype(np.intp), starts.astype(np.intp)

@@ -1,0 +1,366 @@
+/* Rows of terms -> sums, and results of the input's size, in one reading of the memory. Nothing here depends on the CPU level.
+ *
+ * A row is added up in blocks of TERM_BLOCK terms, counted from its beginning, and blocks are added in order: so the sum of a
+ * row depends on its terms alone. Short rows go through one block together, several rows whose elements lie apart (an axis
+ * that is not the last) as well; a long row is shared out in pieces of TERM_PIECE. */
+#include "rows.h"
+
+enum {
+    MOST_ROWS = 64,   /* that are computed together */
+    WIDE_BLOCK = 256, /* elements that are computed together, where floats do not do */
+};
+
+/* Terms of float sums outside: a term may have left the range of floats; the block is computed again in double. */
+#define SMALLEST_TERM_SUM 0x1p-80
+#define LARGEST_TERM_SUM 0x1p120
+
+/* Some rows, and the part of them that is looked at. */
+typedef struct {
+    ptrdiff_t outer, first, count; /* rows first, first + 1, ... */
+    ptrdiff_t start, length;       /* elements start, start + 1, ... of each; ragged: of the first row, and of all together */
+} slice;
+
+static ptrdiff_t row_begin(const klfast_term_call *call, ptrdiff_t row) { return call->offsets ? call->offsets[row] : 0; }
+
+static ptrdiff_t row_length(const klfast_term_call *call, ptrdiff_t row) {
+    return call->offsets ? call->offsets[row + 1] - call->offsets[row] : call->rows.length;
+}
+
+static int is_any_across(const klfast_term_call *call) {
+    int across = 0;
+    for (int k = 0; k < call->operation->inputs; k++) across |= is_across(&call->input[k]);
+    return across && !call->offsets;
+}
+
+void klfast_plan_terms(klfast_term_call *call) {
+    klfast_rows *rows = &call->rows;
+    const klfast_term_operation *operation = &rows->level->terms[call->operation_id];
+    ptrdiff_t length = rows->length > 0 ? rows->length : 1, line = KLFAST_LINE_BYTES / type_size(rows->type);
+    call->operation = operation;
+    call->fields = operation->summed + operation->largest + 2 * operation->is_tokens;
+    int across = is_any_across(call);
+    call->group = length > TERM_BLOCK ? 1 : smaller(TERM_BLOCK / length, MOST_ROWS);
+    if (across) call->group = (call->group + line - 1) / line * line;
+    if (!call->offsets) {
+        call->pieces_of_row = length <= TERM_BLOCK || across ? 1 : (length + TERM_PIECE - 1) / TERM_PIECE;
+        call->pieces = rows->outer_count * ((rows->row_count + call->group - 1) / call->group) * call->pieces_of_row;
+    }
+    ptrdiff_t block = across ? call->group * smaller(length, TERM_BLOCK) : TERM_BLOCK;
+    call->scratch_bytes = block * ((operation->inputs + operation->values) * type_size(rows->type) + 1);
+    call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
+}
+
+/* ---- where the elements of a slice are read and written ---- */
+
+static const char *begin_of(const klfast_array *array, const klfast_term_call *call, const slice *part) {
+    ptrdiff_t element = row_begin(call, part->first) + part->start;
+    ptrdiff_t row = call->offsets ? 0 : part->first;
+    return array->data + part->outer * array->outer_stride + row * array->row_stride + element * array->stride;
+}
+
+/* Whether the slice lies in the array as the kernels take it: all elements side by side. */
+static int is_side_by_side(const klfast_array *array, const klfast_term_call *call, const slice *part, ptrdiff_t size) {
+    return array->stride == size && (part->count == 1 || call->offsets || array->row_stride == part->length * size);
+}
+
+static klfast_array at_slice(const klfast_array *array, const klfast_term_call *call, const slice *part) {
+    klfast_array here = *array;
+    here.data = begin_of(array, call, part);
+    return here;
+}
+
+static ptrdiff_t elements_of(const klfast_term_call *call, const slice *part) {
+    return call->offsets ? part->length : part->count * part->length;
+}
+
+static const void *take_input(const klfast_term_call *call, const slice *part, const klfast_array *array, char *scratch) {
+    const klfast_rows *rows = &call->rows;
+    klfast_array here = at_slice(array, call, part);
+    if (is_native(rows, array) && is_side_by_side(array, call, part, type_size(rows->type))) return here.data;
+    ptrdiff_t count = call->offsets ? 1 : part->count;
+    klfast_read_rows(rows, &here, count, 0, part->length, scratch, part->length);
+    return scratch;
+}
+
+static const char *take_mask(const klfast_term_call *call, const slice *part, char *scratch) {
+    const klfast_array *mask = &call->rows.mask;
+    if (!mask->data) return NULL;
+    const char *begin = begin_of(mask, call, part);
+    if (is_side_by_side(mask, call, part, 1)) return begin;
+    ptrdiff_t count = call->offsets ? 1 : part->count;
+    for (ptrdiff_t k = 0; k < count; k++)
+        for (ptrdiff_t i = 0; i < part->length; i++)
+            scratch[k * part->length + i] = begin[k * mask->row_stride + i * mask->stride];
+    return scratch;
+}
+
+/* Where the values for an output are computed: in place if nothing is to be done to them afterwards, and if they are not to
+ * overwrite an input, which may have to be looked at again. */
+static void *place_output(const klfast_term_call *call, const slice *part, const klfast_array *array, char *scratch) {
+    int is_direct = array->data && !call->rows.gradients && is_native(&call->rows, array) &&
+                    is_side_by_side(array, call, part, type_size(call->rows.type));
+    for (int k = 0; k < call->operation->inputs; k++) is_direct &= array->data != call->input[k].data;
+    return is_direct ? (char *)begin_of(array, call, part) : scratch;
+}
+
+static void multiply(void *values, ptrdiff_t length, double factor, int type) {
+    if (type == FLOAT32)
+        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] *= (float)factor;
+    else
+        for (ptrdiff_t i = 0; i < length; i++) ((double *)values)[i] *= factor;
+}
+
+/* Finished values of one row -> the output. */
+static void store_row(const klfast_term_call *call, const slice *part, const klfast_array *array, ptrdiff_t k,
+                      ptrdiff_t offset, ptrdiff_t length, const char *mask, char *values) {
+    const klfast_rows *rows = &call->rows;
+    ptrdiff_t size = type_size(rows->type), number = part->outer * rows->row_count + part->first + k;
+    char *target = (char *)begin_of(array, call, part);
+    target += call->offsets ? offset * array->stride : k * array->row_stride;
+    if (rows->gradients) {
+        multiply(values, length, rows->gradients[number], rows->type);
+        /* infinite factors: what does not count is 0 all the same */
+        for (ptrdiff_t i = 0; mask && i < length; i++)
+            if (!mask[i]) memset(values + i * size, 0, (size_t)size);
+    }
+    rows->level->store[rows->type][array->element](target, array->stride, values, length);
+}
+
+/* ---- what a row adds up to ---- */
+
+static void begin_state(klfast_term_state *state) {
+    memset(state, 0, sizeof *state);
+    for (int k = 0; k < TERM_LARGEST; k++) state->largest[k] = -HUGE_VAL;
+    state->last = -1;
+}
+
+static double larger(double a, double b) { return a != a || a > b ? a : b; }
+
+static void join_states(klfast_term_state *into, const klfast_term_state *next) {
+    for (int k = 0; k < TERM_VALUES; k++) add_sum(&into->sum[k], next->sum[k]);
+    for (int k = 0; k < TERM_LARGEST; k++) into->largest[k] = larger(next->largest[k], into->largest[k]);
+    into->count += next->count;
+    if (next->last >= 0) into->last = next->last;
+}
+
+static void finish_row(const klfast_term_call *call, const klfast_term_state *state, double *result) {
+    const klfast_term_operation *operation = call->operation;
+    for (int k = 0; k < operation->summed; k++) *result++ = sum_value(state->sum[k]);
+    for (int k = 0; k < operation->largest; k++) *result++ = state->largest[k];
+    if (!operation->is_tokens) return;
+    *result++ = state->count;
+    *result = state->last;
+}
+
+static void find_largest(const klfast_term_call *call, klfast_term_state *state, void *const *values, ptrdiff_t offset,
+                         ptrdiff_t length, int type) {
+    const klfast_term_operation *operation = call->operation;
+    for (int k = 0; k < operation->largest; k++) {
+        const char *terms = (const char *)values[operation->values - operation->largest + k] + offset * type_size(type);
+        state->largest[k] = larger(call->rows.level->largest_term[type](terms, length), state->largest[k]);
+    }
+}
+
+/* Whether no term of a float sum can have left the range of floats, below or above. */
+static int is_in_range(double sum) { return fabs(sum) >= SMALLEST_TERM_SUM && fabs(sum) <= LARGEST_TERM_SUM; }
+
+/* The same elements again, read and computed in double. */
+static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, const slice *part, const char *mask) {
+    klfast_rows wide = call->rows;
+    double input[TERM_INPUTS][WIDE_BLOCK], value[TERM_VALUES][WIDE_BLOCK], sum;
+    void *values[TERM_VALUES];
+    wide.type = FLOAT64;
+    begin_state(state);
+    for (ptrdiff_t i = 0; i < part->length; i += WIDE_BLOCK) {
+        klfast_term_block block = {.length = smaller(WIDE_BLOCK, part->length - i), .parameters = &call->rows.parameters};
+        for (int k = 0; k < call->operation->inputs; k++) {
+            klfast_array here = at_slice(&call->input[k], call, part);
+            klfast_read_row(&wide, &here, 0, i, block.length, input[k]);
+            block.input[k] = input[k];
+        }
+        for (int k = 0; k < TERM_VALUES; k++) block.value[k] = values[k] = value[k];
+        block.mask = mask ? mask + i : NULL;
+        call->operation->compute[FLOAT64](&block);
+        for (int k = 0; k < call->operation->summed; k++) {
+            call->rows.level->sum_rows[FLOAT64](&sum, value[k], 1, block.length);
+            add_number(&state->sum[k], sum);
+        }
+        find_largest(call, state, values, 0, block.length, FLOAT64);
+    }
+}
+
+static void count_tokens(klfast_term_state *state, const char *mask, ptrdiff_t start, ptrdiff_t length) {
+    enum { LANES = 64 };
+    unsigned char lane[LANES] = {0}; /* at most TERM_BLOCK/LANES each */
+    ptrdiff_t i = 0, count = 0, last = length - 1;
+    for (; mask && i + LANES <= length; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += mask[i + j] != 0;
+    for (int j = 0; j < LANES; j++) count += lane[j];
+    for (; mask && i < length; i++) count += mask[i] != 0;
+    while (mask && last >= 0 && !mask[last]) last--;
+    state->count = (double)(mask ? count : length);
+    state->last = last >= 0 ? (double)(start + last) : -1;
+}
+
+/* ---- walking ---- */
+
+typedef double row_sums[TERM_VALUES][MOST_ROWS];
+
+/* What the slice's part of row number `k` of it comes down to; its terms begin at `offset`. */
+static void end_row(const klfast_term_call *call, klfast_term_state *state, const slice *part, ptrdiff_t k, row_sums sums,
+                    ptrdiff_t offset, ptrdiff_t length, const klfast_term_block *block) {
+    const klfast_term_operation *operation = call->operation;
+    const char *mask = block->mask ? block->mask + offset : NULL;
+    int is_usual = 1;
+    begin_state(state);
+    for (int i = 0; i < operation->summed; i++) {
+        state->sum[i].high = sums[i][k];
+        is_usual &= is_in_range(sums[i][k]);
+    }
+    if (call->rows.type == FLOAT32 && !is_usual) {
+        slice one = {part->outer, part->first + k, 1, part->start, length};
+        add_up_wide(call, state, &one, mask);
+    } else
+        find_largest(call, state, block->value, offset, length, call->rows.type);
+    if (operation->is_tokens) count_tokens(state, mask, part->start, length);
+}
+
+static ptrdiff_t length_in(const klfast_term_call *call, const slice *part, ptrdiff_t k) {
+    return call->offsets && part->count > 1 ? row_length(call, part->first + k) : part->length;
+}
+
+static void store_outputs(const klfast_term_call *call, const slice *part, const klfast_term_block *block) {
+    const klfast_term_operation *operation = call->operation;
+    ptrdiff_t size = type_size(call->rows.type);
+    for (int which = 0; which < TERM_OUTPUTS && operation->written + which < operation->values; which++) {
+        char *values = block->value[operation->written + which];
+        const klfast_array *output = &call->output[which];
+        if (!output->data || values == begin_of(output, call, part)) continue;
+        for (ptrdiff_t k = 0, offset = 0; k < part->count; k++) {
+            ptrdiff_t length = length_in(call, part, k);
+            store_row(call, part, output, k, offset, length, block->mask ? block->mask + offset : NULL,
+                      values + offset * size);
+            offset += length;
+        }
+    }
+}
+
+/* Computes a slice, and adds it up row by row: states[k] for row first + k; or, where that is all there is to know, results[k],
+ * if `results` is not NULL. */
+static void walk_slice(const klfast_term_call *call, const slice *part, klfast_term_state *states, double *results,
+                       char *scratch) {
+    const klfast_term_operation *operation = call->operation;
+    const klfast_level *level = call->rows.level;
+    int type = call->rows.type, is_plain = results && operation->summed == 1 && !operation->largest && !operation->is_tokens;
+    ptrdiff_t area = elements_of(call, part) * type_size(type);
+    klfast_term_block block = {.length = elements_of(call, part), .parameters = &call->rows.parameters};
+    row_sums sums;
+    for (int k = 0; k < operation->inputs; k++, scratch += area)
+        block.input[k] = take_input(call, part, &call->input[k], scratch);
+    for (int k = 0; k < operation->values; k++, scratch += area) {
+        int which = k - operation->written;
+        block.value[k] = which >= 0 && which < TERM_OUTPUTS ? place_output(call, part, &call->output[which], scratch) : scratch;
+    }
+    block.mask = take_mask(call, part, scratch);
+    operation->compute[type](&block);
+    for (int i = 0; i < operation->summed; i++) {
+        if (!call->offsets || part->count == 1) level->sum_rows[type](sums[i], block.value[i], part->count, part->length);
+        else
+            for (ptrdiff_t k = 0, offset = 0; k < part->count; offset += row_length(call, part->first + k), k++)
+                level->sum_rows[type](&sums[i][k], (const char *)block.value[i] + offset * type_size(type), 1,
+                                      row_length(call, part->first + k));
+    }
+    for (ptrdiff_t k = 0, offset = 0; k < part->count; k++) {
+        ptrdiff_t length = length_in(call, part, k);
+        klfast_term_state state;
+        if (is_plain && (type == FLOAT64 || is_in_range(sums[0][k]))) results[k] = sums[0][k];
+        else {
+            end_row(call, &state, part, k, sums, offset, length, &block);
+            if (results) finish_row(call, &state, results + k * call->fields);
+            else join_states(&states[k], &state);
+        }
+        offset += length;
+    }
+    store_outputs(call, part, &block);
+}
+
+/* Elements start .. end of rows of one length, block by block. */
+static void walk_blocks(const klfast_term_call *call, slice part, ptrdiff_t end, klfast_term_state *states, char *scratch) {
+    for (ptrdiff_t k = 0; k < part.count; k++) begin_state(&states[k]);
+    for (; part.start < end; part.start += TERM_BLOCK) {
+        part.length = smaller(TERM_BLOCK, end - part.start);
+        walk_slice(call, &part, states, NULL, scratch);
+    }
+}
+
+static double *results_of(const klfast_term_call *call, const slice *part, double *results) {
+    return results + (part->outer * call->rows.row_count + part->first) * call->fields;
+}
+
+/* Whole rows of one length. */
+static void walk_rows(const klfast_term_call *call, slice part, double *results, char *scratch) {
+    klfast_term_state states[KLFAST_GROUP];
+    double *mine = results_of(call, &part, results);
+    part.length = row_length(call, part.first);
+    if (part.length <= TERM_BLOCK) {
+        walk_slice(call, &part, NULL, mine, scratch);
+        return;
+    }
+    walk_blocks(call, part, part.length, states, scratch);
+    for (ptrdiff_t k = 0; k < part.count; k++) finish_row(call, &states[k], mine + k * call->fields);
+}
+
+/* Rows of any lengths: as many as fit into a block together, long ones by themselves. */
+static void walk_ragged(const klfast_term_call *call, ptrdiff_t row, ptrdiff_t end, double *results, char *scratch) {
+    while (row < end) {
+        slice part = {0, row, 1, 0, row_length(call, row)};
+        while (part.first + part.count < end && part.count < MOST_ROWS &&
+               part.length + row_length(call, part.first + part.count) <= TERM_BLOCK)
+            part.length += row_length(call, part.first + part.count++);
+        if (part.count == 1) walk_rows(call, part, results, scratch);
+        else walk_slice(call, &part, NULL, results_of(call, &part, results), scratch);
+        row += part.count;
+    }
+}
+
+/* The rows of a piece, or the part of a long row. */
+static slice place_piece(const klfast_term_call *call, ptrdiff_t piece) {
+    slice part = {0};
+    if (call->offsets) {
+        ptrdiff_t next = piece + 1 < call->pieces ? call->piece_row[piece + 1] : call->rows.row_count;
+        part.first = call->piece_row[piece];
+        part.start = call->piece_start[piece];
+        part.count = next > part.first ? next - part.first : 1;
+        return part;
+    }
+    ptrdiff_t groups = (call->rows.row_count + call->group - 1) / call->group, group = piece / call->pieces_of_row;
+    part.outer = group / groups;
+    part.first = group % groups * call->group;
+    part.count = smaller(call->group, call->rows.row_count - part.first);
+    part.start = piece % call->pieces_of_row * TERM_PIECE;
+    return part;
+}
+
+static int is_shared_out(const klfast_term_call *call, const slice *part) {
+    return call->offsets ? row_length(call, part->first) > TERM_PIECE : call->pieces_of_row > 1;
+}
+
+void klfast_walk_terms(const klfast_term_call *call, ptrdiff_t piece, double *results, klfast_term_state *states,
+                       void *scratch) {
+    slice part = place_piece(call, piece);
+    ptrdiff_t end = smaller(part.start + TERM_PIECE, row_length(call, part.first));
+    if (is_shared_out(call, &part)) walk_blocks(call, part, end, &states[piece], scratch);
+    else if (call->offsets) walk_ragged(call, part.first, part.first + part.count, results, scratch);
+    else walk_rows(call, part, results, scratch);
+}
+
+void klfast_join_terms(const klfast_term_call *call, double *results, const klfast_term_state *states) {
+    klfast_term_state whole;
+    for (ptrdiff_t piece = 0; piece < call->pieces; piece++) {
+        slice part = place_piece(call, piece);
+        if (!is_shared_out(call, &part)) continue;
+        if (part.start == 0) begin_state(&whole);
+        join_states(&whole, &states[piece]);
+        if (part.start + TERM_PIECE >= row_length(call, part.first)) finish_row(call, &whole, results_of(call, &part, results));
+    }
+}

@@ -1,0 +1,250 @@
+/* The terms of klfast_term_operation: see terms.h. Every element is computed by itself: its bits depend on nothing else, so
+ * that rows may be walked in any company. What a vector loop cannot do well (far out, inf, NaN) it leaves to terms_unusual.h,
+ * element by element. */
+
+/* The number where `is_counted`, else 0. */
+static ALWAYS_INLINE REAL F(counted)(INTEGER is_counted, REAL x) { return F(from_bits)(F(bits)(x) & -is_counted); }
+
+/* Whether d lies outside lowest .. highest, or is NaN. */
+static ALWAYS_INLINE INTEGER F(is_outside)(REAL d, REAL lowest, REAL highest) { return !((d >= lowest) & (d <= highest)); }
+
+/* So many elements are computed before it is seen whether one of them needs more care. */
+enum { F(TERM_STEP) = 512 / sizeof(REAL) };
+
+/* Where some elements of a block begin. */
+typedef struct {
+    const REAL *input[TERM_INPUTS];
+    const char *mask;
+    REAL *value[TERM_VALUES];
+} F(term_place);
+
+/* What they are told. */
+typedef struct {
+    REAL clip, free_bits, shift;
+} F(term_constants);
+
+/* ---- tokens ---- */
+
+/* The estimators of KL, or their derivatives with respect to logp; the log-ratio is limited to -clip .. clip. Returns whether
+ * an element needs more care; with `is_near`, which saves half the work, a log-ratio beyond EXP_TERMS_NEAR does. */
+static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL *restrict other, const char *restrict mask,
+                                           REAL *restrict value, ptrdiff_t length, REAL clip, const int kind,
+                                           const int is_near, const int has_mask) {
+    const int is_far_reaching = kind == TERMS_K3 || kind == TERMS_K3_GRAD;
+    INTEGER unusual = 0;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
+        REAL given = F(counted)(is_counted, other[j] - logp[j]), low = given < -clip ? -clip : given;
+        REAL r = low > clip ? clip : low, size = r < 0 ? -r : r;
+        REAL inside = F(counted)((given == r) & is_counted, 1), slope = 0;
+        if (kind == TERMS_K1) value[j] = -r;
+        if (kind == TERMS_K2) value[j] = (REAL)0.5 * r * r;
+        if (kind == TERMS_ABS) value[j] = size;
+        if (kind == TERMS_K1_GRAD) slope = 1;
+        if (kind == TERMS_K2_GRAD) slope = -r;
+        if (kind == TERMS_ABS_GRAD) slope = F(counted)(r < 0, 1) - F(counted)(r > 0, 1);
+        if (kind == TERMS_K3) value[j] = F(exp_terms_of)(r, is_near).gap;
+        if (kind == TERMS_K3_GRAD) slope = -F(exp_terms_of)(r, is_near).expm1;
+        if (is_far_reaching && is_near) unusual |= !(size < EXP_TERMS_NEAR);
+        if (is_far_reaching && !is_near) unusual |= F(is_outside)(r, EXP_TERMS_LOWEST, EXP_TERMS_HIGHEST);
+        if (kind >= TERMS_K1_GRAD) value[j] = r == r ? slope * inside : r;
+    }
+    return unusual;
+}
+
+/* ---- importance ratios ---- */
+
+/* r, e^r - 1 - r, (e^r - 1)^2, e^2r, e^r, and once more r, -inf where it does not count; r is less by `shift`. */
+static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, const char *mask,
+                                           REAL (*values)[F(TERM_STEP)], ptrdiff_t length, REAL shift, const int has_mask) {
+    INTEGER unusual = 0;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
+        REAL r = F(counted)(is_counted, (logp[j] - other[j]) - shift);
+        F(exp_terms) e = F(exp_terms_of)(r, 0);
+        values[0][j] = r;
+        values[1][j] = e.gap;
+        values[2][j] = e.expm1 * e.expm1;
+        values[3][j] = F(counted)(is_counted, e.exp * e.exp);
+        values[4][j] = F(counted)(is_counted, e.exp);
+        values[5][j] = is_counted ? r : -INFINITY;
+        unusual |= F(is_outside)(r, EXP_TERMS_LOWEST / 2, EXP_TERMS_HIGHEST);
+    }
+    return unusual;
+}
+
+/* ---- Gaussians ---- */
+
+/* KL of N(mu, e^logvar) against N(0, 1), and its derivatives; below `free_bits` it counts as that, and has none. */
+static ALWAYS_INLINE INTEGER F(gaussian_step)(const REAL *means, const REAL *logvars, const char *mask,
+                                              REAL (*values)[F(TERM_STEP)], ptrdiff_t length, REAL free_bits, const int kind,
+                                              const int has_mask) {
+    INTEGER unusual = 0;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
+        REAL mu = F(counted)(is_counted, means[j]), logvar = F(counted)(is_counted, logvars[j]);
+        F(exp_terms) e = F(exp_terms_of)(logvar, 0);
+        REAL term = (REAL)0.5 * F(fma)(mu, mu, e.gap), size = mu < 0 ? -mu : mu;
+        REAL kept = F(counted)((term >= free_bits) & is_counted, 1);
+        values[0][j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
+        if (kind == TERMS_GAUSSIAN_GRAD) values[1][j] = mu * kept;
+        if (kind == TERMS_GAUSSIAN_GRAD) values[2][j] = (REAL)0.5 * e.expm1 * kept;
+        unusual |= F(is_outside)(logvar, EXP_TERMS_LOWEST, -EXP_TERMS_LOWEST) | F(is_outside)(size, 0, LARGEST_MEAN);
+    }
+    return unusual;
+}
+
+/* KL of N(mu1, e^logvar1) against N(mu2, e^logvar2). */
+static ALWAYS_INLINE INTEGER F(gaussian_pair_step)(const REAL *means1, const REAL *logvars1, const REAL *means2,
+                                                   const REAL *logvars2, const char *mask, REAL *value, ptrdiff_t length,
+                                                   REAL free_bits, const int has_mask) {
+    INTEGER unusual = 0;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
+        REAL mu = F(counted)(is_counted, means1[j] - means2[j]), logvar = F(counted)(is_counted, logvars2[j]);
+        REAL d = F(counted)(is_counted, logvars1[j] - logvars2[j]), size = mu < 0 ? -mu : mu;
+        REAL gap = F(exp_terms_of)(d, 0).gap, precision = F(exp_terms_of)(-logvar, 0).exp;
+        REAL term = (REAL)0.5 * F(fma)(mu, mu * precision, gap);
+        value[j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
+        unusual |= F(is_outside)(d, EXP_TERMS_LOWEST, EXP_TERMS_HIGHEST) |
+                   F(is_outside)(logvar, EXP_TERMS_LOWEST, -EXP_TERMS_LOWEST) | F(is_outside)(size, 0, LARGEST_MEAN);
+    }
+    return unusual;
+}
+
+/* ---- the element that needs more care ---- */
+
+static void F(mend_ratio)(const F(term_place) *at, ptrdiff_t j, double shift) {
+    exact_difference r = difference_of((double)at->input[0][j], (double)at->input[1][j]);
+    if (shift != 0) r = (exact_difference){(r.high - shift) + r.low, 0.0};
+    exp_terms_f64 e = exp_terms_any(r);
+    double values[] = {r.high, e.gap, e.expm1 * e.expm1, e.exp * e.exp, e.exp, r.high};
+    for (int k = 0; k < TERM_VALUES; k++) at->value[k][j] = (REAL)values[k];
+}
+
+static void F(mend_gaussian)(const F(term_place) *at, ptrdiff_t j, double free_bits, int kind) {
+    double mu = (double)at->input[0][j];
+    exp_terms_f64 e = exp_terms_any((exact_difference){(double)at->input[1][j], 0.0});
+    double term = gaussian_any(mu, e);
+    at->value[0][j] = (REAL)at_least(term, free_bits);
+    if (kind != TERMS_GAUSSIAN_GRAD) return;
+    at->value[1][j] = (REAL)(term < free_bits ? 0.0 : term == term ? mu : term);
+    at->value[2][j] = (REAL)(term < free_bits ? 0.0 : term == term ? 0.5 * e.expm1 : term);
+}
+
+static void F(mend_pair)(const F(term_place) *at, ptrdiff_t j, double free_bits) {
+    exp_terms_f64 e = exp_terms_any(difference_of((double)at->input[1][j], (double)at->input[3][j]));
+    double mu = (double)at->input[0][j] - (double)at->input[2][j];
+    at->value[0][j] = (REAL)at_least(gaussian_pair_any(mu, (double)at->input[3][j], e), free_bits);
+}
+
+/* Only those elements that the vector loop found outside: the others keep what it made of them. */
+static NOINLINE void F(mend_step)(const F(term_place) *at, ptrdiff_t length, const klfast_parameters *parameters, int kind) {
+    const double low = (double)EXP_TERMS_LOWEST, high = (double)EXP_TERMS_HIGHEST;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        if (at->mask && !at->mask[j]) continue;
+        double first = (double)at->input[0][j], second = (double)at->input[1][j];
+        if (kind == TERMS_K3 || kind == TERMS_K3_GRAD) {
+            REAL clip = (REAL)parameters->clip, r = at->input[1][j] - at->input[0][j];
+            if (is_far((double)(r < -clip ? -clip : r > clip ? clip : r), low, high))
+                at->value[0][j] = (REAL)token_term_any(first, second, parameters->clip, kind == TERMS_K3_GRAD);
+        } else if (kind == TERMS_RATIO_STATS) {
+            REAL r = (at->input[0][j] - at->input[1][j]) - (REAL)parameters->shift;
+            if (is_far((double)r, low / 2, high)) F(mend_ratio)(at, j, parameters->shift);
+        } else if (kind == TERMS_GAUSSIAN_PAIR) {
+            double mu = (double)(at->input[0][j] - at->input[2][j]), d = (double)(at->input[1][j] - at->input[3][j]);
+            if (is_far(d, low, high) || is_far((double)at->input[3][j], low, -low) ||
+                is_far(fabs(mu), 0.0, (double)LARGEST_MEAN))
+                F(mend_pair)(at, j, parameters->free_bits);
+        } else if (is_far(second, low, -low) || is_far(fabs(first), 0.0, (double)LARGEST_MEAN))
+            F(mend_gaussian)(at, j, parameters->free_bits, kind);
+    }
+}
+
+/* ---- blocks ---- */
+
+/* What several values are computed into comes first into memory of which the compiler knows that it is nothing else. */
+static ALWAYS_INLINE INTEGER F(term_step)(const F(term_place) *at, ptrdiff_t length, F(term_constants) told, const int kind,
+                                          const int values, const int has_mask) {
+    const REAL *const *x = at->input;
+    if (kind == TERMS_K3 || kind == TERMS_K3_GRAD)
+        if (!F(token_step)(x[0], x[1], at->mask, at->value[0], length, told.clip, kind, 1, has_mask)) return 0;
+    if (kind < TERMS_RATIO_STATS)
+        return F(token_step)(x[0], x[1], at->mask, at->value[0], length, told.clip, kind, 0, has_mask);
+    REAL memory[TERM_VALUES][F(TERM_STEP)];
+    INTEGER unusual;
+    if (kind == TERMS_RATIO_STATS) unusual = F(ratio_step)(x[0], x[1], at->mask, memory, length, told.shift, has_mask);
+    else if (kind == TERMS_GAUSSIAN_PAIR)
+        unusual = F(gaussian_pair_step)(x[0], x[1], x[2], x[3], at->mask, memory[0], length, told.free_bits, has_mask);
+    else unusual = F(gaussian_step)(x[0], x[1], at->mask, memory, length, told.free_bits, kind, has_mask);
+    for (int k = 0; k < values; k++) memcpy(at->value[k], memory[k], (size_t)length * sizeof(REAL));
+    return unusual;
+}
+
+static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, const int kind, const int inputs, const int values,
+                                       const int has_mask) {
+    const klfast_parameters *parameters = block->parameters;
+    F(term_constants) told = {(REAL)parameters->clip, (REAL)parameters->free_bits, (REAL)parameters->shift};
+    for (ptrdiff_t i = 0; i < block->length; i += F(TERM_STEP)) {
+        ptrdiff_t length = block->length - i < F(TERM_STEP) ? block->length - i : F(TERM_STEP);
+        F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
+        for (int k = 0; k < inputs; k++) at.input[k] = (const REAL *)block->input[k] + i;
+        for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
+        if (F(term_step)(&at, length, told, kind, values, has_mask)) F(mend_step)(&at, length, parameters, kind);
+    }
+}
+
+#define TERMS(NAME, KIND, INPUTS, VALUES) \
+    static void F(NAME)(const klfast_term_block *block) { \
+        if (block->mask) F(term_loop)(block, KIND, INPUTS, VALUES, 1); \
+        else F(term_loop)(block, KIND, INPUTS, VALUES, 0); \
+    }
+TERMS(terms_k1, TERMS_K1, 2, 1)
+TERMS(terms_k2, TERMS_K2, 2, 1)
+TERMS(terms_k3, TERMS_K3, 2, 1)
+TERMS(terms_abs, TERMS_ABS, 2, 1)
+TERMS(terms_k1_grad, TERMS_K1_GRAD, 2, 1)
+TERMS(terms_k2_grad, TERMS_K2_GRAD, 2, 1)
+TERMS(terms_k3_grad, TERMS_K3_GRAD, 2, 1)
+TERMS(terms_abs_grad, TERMS_ABS_GRAD, 2, 1)
+TERMS(terms_ratio_stats, TERMS_RATIO_STATS, 2, 6)
+TERMS(terms_gaussian, TERMS_GAUSSIAN, 2, 1)
+TERMS(terms_gaussian_grad, TERMS_GAUSSIAN_GRAD, 2, 3)
+TERMS(terms_gaussian_pair, TERMS_GAUSSIAN_PAIR, 4, 1)
+#undef TERMS
+
+/* ---- sums ---- */
+
+/* Of a short row: eight lanes, whatever the type. */
+static ALWAYS_INLINE double F(short_sum)(const REAL *term, ptrdiff_t length) {
+    double lane[8] = {0};
+    ptrdiff_t i = 0;
+    for (; i + 8 <= length; i += 8)
+        for (int j = 0; j < 8; j++) lane[j] += (double)term[i + j];
+    for (int j = 0; i + j < length; j++) lane[j] += (double)term[i + j];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static double F(long_sum)(const REAL *term, ptrdiff_t length) {
+    REAL padded[STEP];
+    F(lanes) sum = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        F(fold)(&sum, F(whole_step)(term, i, length, 0, padded));
+        F(end_run)(&sum);
+    }
+    return sum_value(F(lane_total)(&sum));
+}
+
+/* sums[r] for each of `rows` rows of terms, one behind the other. */
+static void F(sum_rows)(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length) {
+    const REAL *term = terms;
+    for (ptrdiff_t r = 0; r < rows; r++, term += length)
+        sums[r] = length <= KLFAST_SHORT_ROW ? F(short_sum)(term, length) : F(long_sum)(term, length);
+}
+
+static double F(largest_term)(const void *terms, ptrdiff_t length) {
+    const REAL *term = terms;
+    INTEGER is_nan = 0;
+    for (ptrdiff_t i = 0; i < length; i++) is_nan |= term[i] != term[i];
+    return is_nan ? NAN : (double)F(find_largest)(term, length);
+}
