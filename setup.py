@@ -42,7 +42,7 @@ class BuildKernels(build_ext):
         self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
         for level, flags in levels.items():
             extension.extra_objects += self._compile(f"{CORE}/level_{level}.c", FLAGS + flags, [])
-        for name in ("targets", "read", "walk", "write", "terms"):
+        for name in ("targets", "read", "walk", "write", "terms", "topk"):
             extension.extra_objects += self._compile(f"{CORE}/{name}.c", FLAGS, macros)
         openmp = self._openmp_flags()
         extension.extra_compile_args += ["-O2", *openmp]

@@ -45,6 +45,9 @@ cdef extern from "kernels.h" nogil:
         int operation_id
     ctypedef struct klfast_term_state:
         pass
+    ctypedef struct klfast_topk_call:
+        klfast_rows rows
+        Py_ssize_t k, scratch_bytes
     enum:
         TERMS_K1, TERMS_K2, TERMS_K3, TERMS_ABS, TERMS_K1_GRAD, TERMS_K2_GRAD, TERMS_K3_GRAD, TERMS_ABS_GRAD
         TERMS_RATIO_STATS, TERMS_GAUSSIAN, TERMS_GAUSSIAN_GRAD, TERMS_GAUSSIAN_PAIR, TERM_PIECE, TERM_BLOCK
@@ -69,6 +72,8 @@ cdef extern from "kernels.h" nogil:
     void klfast_plan_terms(klfast_term_call *)
     void klfast_walk_terms(const klfast_term_call *, Py_ssize_t, double *, klfast_term_state *, void *)
     void klfast_join_terms(const klfast_term_call *, double *, const klfast_term_state *)
+    void klfast_plan_topk(klfast_topk_call *)
+    void klfast_walk_topk(const klfast_topk_call *, Py_ssize_t, double *, Py_ssize_t *, double *, void *)
 
 cdef extern from "openmp_version.h" nogil:
     int KLFAST_HAS_OPENMP

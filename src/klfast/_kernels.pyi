@@ -49,6 +49,17 @@ def terms(
     piece_rows: np.ndarray | None = None,
     piece_starts: np.ndarray | None = None,
 ) -> None: ...
+def topk(
+    compute: int,
+    array: np.ndarray,
+    element: int,
+    mask: np.ndarray | None,
+    logprobs: np.ndarray,
+    ids: np.ndarray,
+    tails: np.ndarray,
+    n_threads: int,
+    parameters: dict[str, float],
+) -> None: ...
 def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int
 ) -> None: ...

@@ -283,6 +283,7 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
 
 
 include "_terms.pxi"
+include "_topk.pxi"
 
 
 # ---- functions of elements ----

@@ -7,6 +7,7 @@
 
 #include "states.h"
 #include "terms.h"
+#include "topk.h"
 
 enum {
     KL_DIVERGENCE,
@@ -92,6 +93,15 @@ typedef struct {
     void (*sum_rows[TYPES])(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length);
     /* The largest term; NaN if one is NaN. */
     double (*largest_term[TYPES])(const void *terms, ptrdiff_t length);
+    /* See topk.inc.h. */
+    void (*group_maxima[TYPES])(double *maxima, const void *x, ptrdiff_t length);
+    ptrdiff_t (*find_candidates[TYPES])(klfast_candidates *found, const void *x, ptrdiff_t first, ptrdiff_t length,
+                                        double least, int is_strict, ptrdiff_t room);
+    void (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, ptrdiff_t length, double limit, double largest,
+                              const klfast_temperature *temperature);
+    double exp_limit[TYPES]; /* x/T up to here goes through exp as it is */
+    double (*exp_over)(double x, const klfast_temperature *temperature);
+    double (*log1p)(double x);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
     /* The same the other way; only for floating types. */
@@ -203,5 +213,20 @@ void klfast_walk_terms(const klfast_term_call *call, ptrdiff_t piece, double *re
                        void *scratch);
 /* Joins the pieces of long rows, in order. */
 void klfast_join_terms(const klfast_term_call *call, double *results, const klfast_term_state *states);
+
+/* One call for the k largest: rows of `rows.a`; mask and temperature are as for other calls. */
+typedef struct {
+    klfast_rows rows;
+    ptrdiff_t k;
+    /* Set by klfast_plan_topk. */
+    ptrdiff_t groups;        /* of elements, in a row */
+    ptrdiff_t room;          /* for candidates */
+    ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
+} klfast_topk_call;
+
+void klfast_plan_topk(klfast_topk_call *call);
+/* The rows of a unit -> k log-probabilities and ids each, the largest first, and the mass of the others. */
+void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logprobs, ptrdiff_t *ids, double *tails,
+                      void *scratch);
 
 #endif

@@ -66,6 +66,7 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "logits_write.inc.h"
 #include "logits_tile.inc.h"
 #include "logits_kl_tile.inc.h"
+#include "topk.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
@@ -80,6 +81,7 @@ static unsigned lane_bits(const int *flags, int lanes) {
 #include "logits_write.inc.h"
 #include "logits_tile.inc.h"
 #include "logits_kl_tile.inc.h"
+#include "topk.inc.h"
 #include "real_end.inc.h"
 
 #include "terms_unusual.h"
@@ -202,6 +204,12 @@ const klfast_level KLFAST_LEVEL = {
               [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, TERM_VALUES)},
     .sum_rows = {sum_rows_f32, sum_rows_f64},
     .largest_term = {largest_term_f32, largest_term_f64},
+    .group_maxima = {group_maxima_f32, group_maxima_f64},
+    .find_candidates = {find_candidates_f32, find_candidates_f64},
+    .mass_below = {mass_below_f32, mass_below_f64},
+    .exp_limit = {exp_limit_f32, exp_limit_f64},
+    .exp_over = exp_over,
+    .log1p = log1p_any,
     .read = {READERS(f32), READERS(f64)},
     .store = {STORERS(f32), STORERS(f64)},
     .transpose = {transpose_f32, transpose_f64},

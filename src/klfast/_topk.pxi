@@ -1,0 +1,33 @@
+# ---- the k largest logits of every row ----
+
+def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssize_t[:, ::1] ids, double[::1] tails,
+         int n_threads, dict parameters):
+    """Writes log-probabilities and ids of the largest logits of every row, and the mass of the others.
+
+    The array (and the mask) has the shape (rows, rows, length); the second axis of logprobs says how many are wanted.
+    """
+    cdef klfast_topk_call call
+    cdef Memory a = Memory(array, element), included
+    cdef char *scratch = NULL
+    cdef Py_ssize_t unit, units
+    begin(&call.rows)
+    call.rows.a = call.rows.b = a.array
+    call.rows.outer_count, call.rows.row_count, call.rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
+    if mask is not None:
+        included = Memory(mask, 2 * UINT8)
+        call.rows.mask = included.array
+    call.rows.parameters = told(parameters)
+    call.rows.type, call.rows.level, call.k = compute, chosen, logprobs.shape[1]
+    klfast_plan_topk(&call)
+    units = call.rows.units
+    n_threads = <int> max(1, min(<Py_ssize_t> n_threads, units))
+    if units * call.rows.unit * call.rows.length < SMALL_WORK:
+        n_threads = 1
+    try:
+        scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
+        if scratch == NULL:
+            raise MemoryError()
+        for unit in prange(units, num_threads=n_threads, schedule="dynamic", nogil=True):
+            klfast_walk_topk(&call, unit, &logprobs[0, 0], &ids[0, 0], &tails[0], scratch + threadid() * call.scratch_bytes)
+    finally:
+        PyMem_Free(scratch)

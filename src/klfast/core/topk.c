@@ -1,0 +1,236 @@
+/* The k largest logits of every row.
+ *
+ * First the maxima of groups of elements are found. The k-th largest of them is a bound that at least k elements reach, and
+ * only the groups that reach it are looked at once more. So nearly nothing but the two sweeps over the row costs time: one for
+ * the maxima, one (from the cache) for the mass of what is below the k-th largest logit. */
+#include <stdlib.h>
+
+#include "rows.h"
+
+/* Below this the mass of the others is added up once more, in units of the largest of them. */
+#define SMALLEST_TAIL 0x1p-80
+
+void klfast_plan_topk(klfast_topk_call *call) {
+    klfast_rows *rows = &call->rows;
+    rows->operation_id = LOGITS_LOGSUMEXP;
+    klfast_plan(rows);
+    rows->is_tiled = 0;
+    rows->unit = rows->strip = is_across(&rows->a) ? smaller(KLFAST_LINE_BYTES / type_size(rows->type), rows->row_count) : 1;
+    rows->units = rows->outer_count * ((rows->row_count + rows->unit - 1) / rows->unit);
+    rows->scratch_bytes = AREAS * rows->unit * smaller(rows->length, rows->operation->block_length) * 8;
+    call->groups = (rows->length + TOPK_GROUP - 1) / TOPK_GROUP;
+    call->room = smaller(4 * call->k + TOPK_GROUP, rows->length + TOPK_GROUP);
+    call->scratch_bytes = rows->scratch_bytes + (rows->unit + 1) * call->groups * (ptrdiff_t)sizeof(double) +
+                          call->room * (ptrdiff_t)sizeof(klfast_candidate);
+    call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
+}
+
+/* ---- selecting ---- */
+
+static void swap(double *a, double *b) {
+    double held = *a;
+    *a = *b;
+    *b = held;
+}
+
+/* The k-th largest of `count` numbers, which change places (quickselect; the pivot is the median of three). */
+static double kth_largest(double *numbers, ptrdiff_t count, ptrdiff_t k) {
+    ptrdiff_t low = 0, high = count - 1, wanted = k - 1;
+    while (low < high) {
+        double *middle = &numbers[low + (high - low) / 2];
+        if (*middle > numbers[low]) swap(middle, &numbers[low]);
+        if (numbers[high] > numbers[low]) swap(&numbers[high], &numbers[low]);
+        if (numbers[high] > *middle) swap(&numbers[high], middle);
+        double pivot = *middle;
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (numbers[i] > pivot) i++;
+            while (numbers[j] < pivot) j--;
+            if (i <= j) swap(&numbers[i++], &numbers[j--]);
+        }
+        if (wanted <= j) high = j;
+        else if (wanted >= i) low = i;
+        else break;
+    }
+    return numbers[wanted];
+}
+
+/* Larger logits first; of equal ones the lower id. */
+static int compare_candidates(const void *first, const void *second) {
+    const klfast_candidate *a = first, *b = second;
+    if (a->value != b->value) return a->value > b->value ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static void keep_best(klfast_candidates *found, ptrdiff_t k) {
+    qsort(found->memory, (size_t)found->count, sizeof *found->memory, compare_candidates);
+    found->count = smaller(found->count, k);
+}
+
+/* ---- one row ---- */
+
+typedef struct {
+    const klfast_topk_call *call;
+    const klfast_group *group;
+    ptrdiff_t k;             /* which row of the group */
+    const double *maxima;    /* of its groups of elements */
+    char *scratch;           /* for blocks */
+    double *work;            /* as many as there are groups */
+    klfast_candidates found;
+} row_search;
+
+static const char *block_of_row(const row_search *search, ptrdiff_t start, ptrdiff_t length) {
+    klfast_piece a, b;
+    klfast_take_block(&search->call->rows, search->group, start, length, search->scratch, 0, &a, &b);
+    return a.data + search->k * a.row_stride;
+}
+
+/* Elements first .. first + length, which lie at x. Where there is no room left, only the best are kept, and from then on only
+ * what is larger than all but k of them, as equal ones have higher ids. */
+static void look_for_candidates(row_search *search, const char *x, ptrdiff_t first, ptrdiff_t length, double *least,
+                                int *is_strict) {
+    const klfast_topk_call *call = search->call;
+    ptrdiff_t done = 0, size = type_size(call->rows.type);
+    while (done < length) {
+        ptrdiff_t seen = call->rows.level->find_candidates[call->rows.type](
+            &search->found, x + done * size, first + done, length - done, *least, *is_strict, call->room);
+        done += seen;
+        if (done == length) break;
+        keep_best(&search->found, call->k);
+        *least = search->found.memory[call->k - 1].value;
+        *is_strict = 1;
+    }
+}
+
+static void find_best(row_search *search) {
+    const klfast_topk_call *call = search->call;
+    const klfast_rows *rows = &call->rows;
+    ptrdiff_t block = rows->operation->block_length;
+    double least = -HUGE_VAL;
+    int is_strict = 0;
+    search->found.count = 0;
+    if (call->groups >= call->k) {
+        memcpy(search->work, search->maxima, (size_t)call->groups * sizeof(double));
+        least = kth_largest(search->work, call->groups, call->k);
+    }
+    for (ptrdiff_t start = 0; start < rows->length; start += block) {
+        ptrdiff_t length = smaller(rows->length - start, block);
+        const char *x = NULL;
+        for (ptrdiff_t i = 0; i < length; i += TOPK_GROUP) {
+            if (!(search->maxima[(start + i) / TOPK_GROUP] >= least)) continue;
+            if (!x) x = block_of_row(search, start, length);
+            look_for_candidates(search, x + i * type_size(rows->type), start + i, smaller(TOPK_GROUP, length - i), &least,
+                                &is_strict);
+        }
+    }
+    keep_best(&search->found, call->k);
+}
+
+/* The same sum in double, from differences, NaN for NaN: for any logits. `reference` becomes the unit if it is not NaN, else the largest
+ * logit below the limit, which comes back in it. */
+static double careful_mass(const row_search *search, double limit, double *reference, double *equal) {
+    klfast_rows wide = search->call->rows;
+    double x[TOPK_GROUP], largest = -HUGE_VAL, mass = 0;
+    wide.type = FLOAT64;
+    for (int walk = *reference == *reference; walk < 2; walk++) {
+        if (walk == 1 && *reference != *reference) *reference = largest;
+        for (ptrdiff_t start = 0; start < wide.length; start += TOPK_GROUP) {
+            ptrdiff_t length = smaller(wide.length - start, TOPK_GROUP), block = wide.operation->block_length;
+            const char *narrow = block_of_row(search, start / block * block, smaller(wide.length - start / block * block, block));
+            ptrdiff_t size = type_size(search->call->rows.type);
+            wide.level->read[FLOAT64][2 * (size == 4 ? SINGLE : DOUBLE)](x, narrow + start % block * size, size, length);
+            for (ptrdiff_t i = 0; i < length; i++) {
+                if (walk == 1) *equal += x[i] == limit;
+                if (x[i] >= limit) continue;
+                if (walk == 0) largest = fmax(largest, x[i]);
+                else mass += wide.level->exp_over(x[i] - *reference, &wide.temperature);
+            }
+        }
+    }
+    return mass;
+}
+
+/* The mass of all that is not among the best, in units of exp(largest/T). */
+static double find_tail(const row_search *search) {
+    const klfast_rows *rows = &search->call->rows;
+    const klfast_candidate *best = search->found.memory;
+    ptrdiff_t k = search->call->k, block = rows->operation->block_length, chosen = 0;
+    double largest = best[0].value, limit = best[k - 1].value, equal = 0, mass;
+    while (chosen < k && best[k - 1 - chosen].value == limit) chosen++;
+    if (limit == -HUGE_VAL) return careful_mass(search, limit, &largest, &equal);
+    if (fabs(largest) <= rows->level->exp_limit[rows->type] * rows->temperature.value) {
+        wide_sum sum = {0, 0};
+        for (ptrdiff_t start = 0; start < rows->length; start += block) {
+            ptrdiff_t length = smaller(rows->length - start, block);
+            rows->level->mass_below[rows->type](&sum, &equal, block_of_row(search, start, length), length, limit, largest,
+                                                &rows->temperature);
+        }
+        mass = sum_value(sum);
+    } else
+        mass = careful_mass(search, limit, &largest, &equal);
+    double of_equal = (equal - (double)chosen) * rows->level->exp_over(limit - largest, &rows->temperature);
+    if (mass < SMALLEST_TAIL) { /* terms may have sunk below the normal numbers */
+        double reference = NAN, ignored = 0;
+        mass = careful_mass(search, limit, &reference, &ignored);
+        mass = mass > 0 ? mass * rows->level->exp_over(reference - largest, &rows->temperature) : 0.0;
+    }
+    return mass + of_equal;
+}
+
+/* A row of nothing but -inf, or with NaN or +inf, has no probabilities. */
+static void give_up(const klfast_topk_call *call, double *logprobs, ptrdiff_t *ids, double *tail) {
+    for (ptrdiff_t i = 0; i < call->k; i++) {
+        ids[i] = i;
+        logprobs[i] = NAN;
+    }
+    *tail = NAN;
+}
+
+static void finish_row(const row_search *search, double *logprobs, ptrdiff_t *ids, double *tail) {
+    const klfast_rows *rows = &search->call->rows;
+    const klfast_candidate *best = search->found.memory;
+    ptrdiff_t k = search->call->k;
+    if (search->found.count < k || fabs(best[0].value) == HUGE_VAL) {
+        give_up(search->call, logprobs, ids, tail);
+        return;
+    }
+    double mass = find_tail(search);
+    if (mass != mass) {
+        give_up(search->call, logprobs, ids, tail);
+        return;
+    }
+    wide_sum others = {mass, 0};
+    for (ptrdiff_t i = 1; i < k; i++) add_number(&others, rows->level->exp_over(best[i].value - best[0].value, &rows->temperature));
+    double log_total = rows->level->log1p(sum_value(others));
+    for (ptrdiff_t i = 0; i < k; i++) {
+        ids[i] = best[i].id;
+        logprobs[i] = (best[i].value - best[0].value) * rows->temperature.inverse - log_total;
+    }
+    *tail = mass / (1.0 + sum_value(others));
+}
+
+void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logprobs, ptrdiff_t *ids, double *tails,
+                      void *memory) {
+    const klfast_rows *rows = &call->rows;
+    ptrdiff_t strips = rows->units / rows->outer_count, block = rows->operation->block_length;
+    klfast_group group = {.outer = unit / strips, .first = unit % strips * rows->unit};
+    double *maxima = (double *)((char *)memory + rows->scratch_bytes);
+    row_search search = {.call = call, .group = &group, .scratch = memory, .work = maxima + rows->unit * call->groups};
+    search.found.memory = (klfast_candidate *)(search.work + call->groups);
+    group.count = smaller(rows->unit, rows->row_count - group.first);
+    for (ptrdiff_t start = 0; start < rows->length; start += block) {
+        ptrdiff_t length = smaller(rows->length - start, block);
+        klfast_piece a, b;
+        klfast_take_block(rows, &group, start, length, memory, 0, &a, &b);
+        for (ptrdiff_t k = 0; k < group.count; k++)
+            rows->level->group_maxima[rows->type](maxima + k * call->groups + start / TOPK_GROUP, a.data + k * a.row_stride,
+                                                  length);
+    }
+    for (ptrdiff_t k = 0; k < group.count; k++) {
+        ptrdiff_t row = first_row(rows, &group) + k;
+        search.k = k;
+        search.maxima = maxima + k * call->groups;
+        find_best(&search);
+        finish_row(&search, logprobs + row * call->k, ids + row * call->k, tails + row);
+    }
+}

@@ -1,0 +1,19 @@
+/* The k largest logits of every row, as log-probabilities, and the mass of all others. */
+#ifndef KLFAST_TOPK_H
+#define KLFAST_TOPK_H
+
+#include "states.h"
+
+enum { TOPK_GROUP = 256 }; /* so many elements have one maximum looked at first */
+
+typedef struct {
+    double value;
+    ptrdiff_t id;
+} klfast_candidate;
+
+typedef struct {
+    klfast_candidate *memory;
+    ptrdiff_t count;
+} klfast_candidates;
+
+#endif
