@@ -101,7 +101,8 @@ static ALWAYS_INLINE F(exp_terms) F(exp_terms_of)(REAL d, const int is_near) {
         REAL part = d * d * F(middle_exp_polynomial)(d), whole = d + part;
         return (F(exp_terms)){part, whole, 1 + whole};
     }
-    REAL shifted = F(fma)(d, LOG2_E, ROUNDING_SHIFT), size = d < 0 ? -d : d;
+    REAL shifted = F(fma)(d, LOG2_E, ROUNDING_SHIFT);
+    REAL size = F(from_bits)(F(bits)(d) & (INTEGER)(~(UNSIGNED)0 >> 1)); /* one operation; d < 0 ? -d : d would be two */
     shifted = size < EXP_TERMS_NEAR ? ROUNDING_SHIFT : shifted;
     REAL k = shifted - ROUNDING_SHIFT, f = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, d));
     REAL power = F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + ((INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT)))

@@ -5,8 +5,10 @@
 /* The number where `is_counted`, else 0. */
 static ALWAYS_INLINE REAL F(counted)(INTEGER is_counted, REAL x) { return F(from_bits)(F(bits)(x) & -is_counted); }
 
-/* Whether d lies outside lowest .. highest, or is NaN. */
-static ALWAYS_INLINE INTEGER F(is_outside)(REAL d, REAL lowest, REAL highest) { return !((d >= lowest) & (d <= highest)); }
+/* |x|, and its bits: as integers they are in the same order, with NaN above all. */
+static ALWAYS_INLINE INTEGER F(size_bits)(REAL x) { return F(bits)(x) & (INTEGER)(~(UNSIGNED)0 >> 1); }
+static ALWAYS_INLINE REAL F(size_of)(REAL x) { return F(from_bits)(F(size_bits)(x)); }
+static ALWAYS_INLINE INTEGER F(wider)(INTEGER a, INTEGER b) { return a > b ? a : b; }
 
 /* So many elements are computed before it is seen whether one of them needs more care. */
 enum { F(TERM_STEP) = 512 / sizeof(REAL) };
@@ -31,11 +33,11 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
                                            REAL *restrict value, ptrdiff_t length, REAL clip, const int kind,
                                            const int is_near, const int has_mask) {
     const int is_far_reaching = kind == TERMS_K3 || kind == TERMS_K3_GRAD;
-    INTEGER unusual = 0;
+    INTEGER widest = 0, highest = 0;
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL given = F(counted)(is_counted, other[j] - logp[j]), low = given < -clip ? -clip : given;
-        REAL r = low > clip ? clip : low, size = r < 0 ? -r : r;
+        REAL r = low > clip ? clip : low, size = F(size_of)(r);
         REAL inside = F(counted)((given == r) & is_counted, 1), slope = 0;
         if (kind == TERMS_K1) value[j] = -r;
         if (kind == TERMS_K2) value[j] = (REAL)0.5 * r * r;
@@ -45,11 +47,12 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
         if (kind == TERMS_ABS_GRAD) slope = F(counted)(r < 0, 1) - F(counted)(r > 0, 1);
         if (kind == TERMS_K3) value[j] = F(exp_terms_of)(r, is_near).gap;
         if (kind == TERMS_K3_GRAD) slope = -F(exp_terms_of)(r, is_near).expm1;
-        if (is_far_reaching && is_near) unusual |= !(size < EXP_TERMS_NEAR);
-        if (is_far_reaching && !is_near) unusual |= F(is_outside)(r, EXP_TERMS_LOWEST, EXP_TERMS_HIGHEST);
+        if (is_far_reaching) widest = F(wider)(widest, F(size_bits)(r));
+        if (is_far_reaching && !is_near) highest = F(wider)(highest, F(bits)(r));
         if (kind >= TERMS_K1_GRAD) value[j] = r == r ? slope * inside : r;
     }
-    return unusual;
+    if (is_near) return widest >= F(bits)(EXP_TERMS_NEAR);
+    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest > F(bits)(EXP_TERMS_HIGHEST));
 }
 
 /* ---- importance ratios ---- */
@@ -57,7 +60,7 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
 /* r, e^r - 1 - r, (e^r - 1)^2, e^2r, e^r, and once more r, -inf where it does not count; r is less by `shift`. */
 static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, const char *mask,
                                            REAL (*values)[F(TERM_STEP)], ptrdiff_t length, REAL shift, const int has_mask) {
-    INTEGER unusual = 0;
+    INTEGER widest = 0, highest = 0;
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL r = F(counted)(is_counted, (logp[j] - other[j]) - shift);
@@ -68,48 +71,53 @@ static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, 
         values[3][j] = F(counted)(is_counted, e.exp * e.exp);
         values[4][j] = F(counted)(is_counted, e.exp);
         values[5][j] = is_counted ? r : -INFINITY;
-        unusual |= F(is_outside)(r, EXP_TERMS_LOWEST / 2, EXP_TERMS_HIGHEST);
+        widest = F(wider)(widest, F(size_bits)(r));
+        highest = F(wider)(highest, F(bits)(r));
     }
-    return unusual;
+    return (widest > F(bits)(-EXP_TERMS_LOWEST / 2)) | (highest > F(bits)(EXP_TERMS_HIGHEST));
 }
 
 /* ---- Gaussians ---- */
 
 /* KL of N(mu, e^logvar) against N(0, 1), and its derivatives; below `free_bits` it counts as that, and has none. */
-static ALWAYS_INLINE INTEGER F(gaussian_step)(const REAL *means, const REAL *logvars, const char *mask,
-                                              REAL (*values)[F(TERM_STEP)], ptrdiff_t length, REAL free_bits, const int kind,
+static ALWAYS_INLINE INTEGER F(gaussian_step)(const REAL *restrict means, const REAL *restrict logvars,
+                                              const char *restrict mask, REAL *restrict value, REAL *restrict to_mean,
+                                              REAL *restrict to_logvar, ptrdiff_t length, REAL free_bits, const int kind,
                                               const int has_mask) {
-    INTEGER unusual = 0;
+    INTEGER widest = 0, farthest = 0;
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL mu = F(counted)(is_counted, means[j]), logvar = F(counted)(is_counted, logvars[j]);
         F(exp_terms) e = F(exp_terms_of)(logvar, 0);
-        REAL term = (REAL)0.5 * F(fma)(mu, mu, e.gap), size = mu < 0 ? -mu : mu;
-        REAL kept = F(counted)((term >= free_bits) & is_counted, 1);
-        values[0][j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
-        if (kind == TERMS_GAUSSIAN_GRAD) values[1][j] = mu * kept;
-        if (kind == TERMS_GAUSSIAN_GRAD) values[2][j] = (REAL)0.5 * e.expm1 * kept;
-        unusual |= F(is_outside)(logvar, EXP_TERMS_LOWEST, -EXP_TERMS_LOWEST) | F(is_outside)(size, 0, LARGEST_MEAN);
+        REAL term = (REAL)0.5 * F(fma)(mu, mu, e.gap), kept = F(counted)((term >= free_bits) & is_counted, 1);
+        value[j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
+        if (kind == TERMS_GAUSSIAN_GRAD) to_mean[j] = mu * kept;
+        if (kind == TERMS_GAUSSIAN_GRAD) to_logvar[j] = (REAL)0.5 * e.expm1 * kept;
+        widest = F(wider)(widest, F(size_bits)(logvar));
+        farthest = F(wider)(farthest, F(size_bits)(mu));
     }
-    return unusual;
+    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (farthest > F(bits)(LARGEST_MEAN));
 }
 
 /* KL of N(mu1, e^logvar1) against N(mu2, e^logvar2). */
-static ALWAYS_INLINE INTEGER F(gaussian_pair_step)(const REAL *means1, const REAL *logvars1, const REAL *means2,
-                                                   const REAL *logvars2, const char *mask, REAL *value, ptrdiff_t length,
+static ALWAYS_INLINE INTEGER F(gaussian_pair_step)(const REAL *restrict means1, const REAL *restrict logvars1,
+                                                   const REAL *restrict means2, const REAL *restrict logvars2,
+                                                   const char *restrict mask, REAL *restrict value, ptrdiff_t length,
                                                    REAL free_bits, const int has_mask) {
-    INTEGER unusual = 0;
+    INTEGER widest = 0, highest = 0, farthest = 0;
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL mu = F(counted)(is_counted, means1[j] - means2[j]), logvar = F(counted)(is_counted, logvars2[j]);
-        REAL d = F(counted)(is_counted, logvars1[j] - logvars2[j]), size = mu < 0 ? -mu : mu;
+        REAL d = F(counted)(is_counted, logvars1[j] - logvars2[j]);
         REAL gap = F(exp_terms_of)(d, 0).gap, precision = F(exp_terms_of)(-logvar, 0).exp;
         REAL term = (REAL)0.5 * F(fma)(mu, mu * precision, gap);
         value[j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
-        unusual |= F(is_outside)(d, EXP_TERMS_LOWEST, EXP_TERMS_HIGHEST) |
-                   F(is_outside)(logvar, EXP_TERMS_LOWEST, -EXP_TERMS_LOWEST) | F(is_outside)(size, 0, LARGEST_MEAN);
+        widest = F(wider)(widest, F(wider)(F(size_bits)(d), F(size_bits)(logvar)));
+        highest = F(wider)(highest, F(bits)(d));
+        farthest = F(wider)(farthest, F(size_bits)(mu));
     }
-    return unusual;
+    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest > F(bits)(EXP_TERMS_HIGHEST)) |
+           (farthest > F(bits)(LARGEST_MEAN));
 }
 
 /* ---- the element that needs more care ---- */
@@ -163,21 +171,21 @@ static NOINLINE void F(mend_step)(const F(term_place) *at, ptrdiff_t length, con
 
 /* ---- blocks ---- */
 
-/* What several values are computed into comes first into memory of which the compiler knows that it is nothing else. */
 static ALWAYS_INLINE INTEGER F(term_step)(const F(term_place) *at, ptrdiff_t length, F(term_constants) told, const int kind,
-                                          const int values, const int has_mask) {
+                                          const int has_mask) {
     const REAL *const *x = at->input;
     if (kind == TERMS_K3 || kind == TERMS_K3_GRAD)
         if (!F(token_step)(x[0], x[1], at->mask, at->value[0], length, told.clip, kind, 1, has_mask)) return 0;
     if (kind < TERMS_RATIO_STATS)
         return F(token_step)(x[0], x[1], at->mask, at->value[0], length, told.clip, kind, 0, has_mask);
-    REAL memory[TERM_VALUES][F(TERM_STEP)];
-    INTEGER unusual;
-    if (kind == TERMS_RATIO_STATS) unusual = F(ratio_step)(x[0], x[1], at->mask, memory, length, told.shift, has_mask);
-    else if (kind == TERMS_GAUSSIAN_PAIR)
-        unusual = F(gaussian_pair_step)(x[0], x[1], x[2], x[3], at->mask, memory[0], length, told.free_bits, has_mask);
-    else unusual = F(gaussian_step)(x[0], x[1], at->mask, memory, length, told.free_bits, kind, has_mask);
-    for (int k = 0; k < values; k++) memcpy(at->value[k], memory[k], (size_t)length * sizeof(REAL));
+    if (kind == TERMS_GAUSSIAN_PAIR)
+        return F(gaussian_pair_step)(x[0], x[1], x[2], x[3], at->mask, at->value[0], length, told.free_bits, has_mask);
+    if (kind != TERMS_RATIO_STATS)
+        return F(gaussian_step)(x[0], x[1], at->mask, at->value[0], at->value[1], at->value[2], length, told.free_bits, kind,
+                                has_mask);
+    REAL memory[TERM_VALUES][F(TERM_STEP)]; /* of which the compiler knows that it is nothing else */
+    INTEGER unusual = F(ratio_step)(x[0], x[1], at->mask, memory, length, told.shift, has_mask);
+    for (int k = 0; k < TERM_VALUES; k++) memcpy(at->value[k], memory[k], (size_t)length * sizeof(REAL));
     return unusual;
 }
 
@@ -190,7 +198,7 @@ static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, const int
         F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
         for (int k = 0; k < inputs; k++) at.input[k] = (const REAL *)block->input[k] + i;
         for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
-        if (F(term_step)(&at, length, told, kind, values, has_mask)) F(mend_step)(&at, length, parameters, kind);
+        if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
     }
 }
 
