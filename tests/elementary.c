@@ -71,3 +71,17 @@ EACH(test_logits_gap_apart_f64, double, plain_logits_gap_f64(x, APART_f64))
 EACH(test_log1p_any_f64, double, log1p_any(x))
 EACH(test_exp_any_f64, double, exp_any(x))
 EACH(test_exp_gap_f64, double, exp_gap(x))
+
+#define EXP_TERMS(FIELD) \
+    EACH(test_exp_##FIELD##_terms_f32, float, exp_terms_of_f32(x, 0).FIELD) \
+    EACH(test_exp_##FIELD##_terms_f64, double, exp_terms_of_f64(x, 0).FIELD) \
+    EACH(test_near_exp_##FIELD##_terms_f32, float, exp_terms_of_f32(x, 1).FIELD) \
+    EACH(test_near_exp_##FIELD##_terms_f64, double, exp_terms_of_f64(x, 1).FIELD)
+EXP_TERMS(gap)
+EXP_TERMS(expm1)
+EXP_TERMS(exp)
+EACH(test_exp_to_the_end_f64, double, exp_to_the_end(x))
+/* Of the exact difference x - y. */
+EACH(test_exp_gap_any_f64, double, exp_terms_any(difference_of(x, y)).gap)
+EACH(test_expm1_any_f64, double, exp_terms_any(difference_of(x, y)).expm1)
+EACH(test_exp_any_difference_f64, double, exp_terms_any(difference_of(x, y)).exp)

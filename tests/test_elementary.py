@@ -163,3 +163,40 @@ def test_scalar_functions(library, fma):
     )
     assert_within(4, "f64", call(library(fma), "exp_gap", "f64", d), exp_gap, (d,))
     assert call(library(fma), "exp_any", "f64", [-np.inf, np.inf, 0.0, -1000.0]).tolist() == [0.0, np.inf, 1.0, 0.0]
+
+
+EXP_TERMS = {"gap": lambda d: mpmath.expm1(d) - d, "expm1": mpmath.expm1, "exp": mpmath.exp}
+LOWEST = {"f32": -64.0, "f64": -700.0}
+
+
+@pytest.mark.parametrize("field", EXP_TERMS)
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_exp_terms(library, fma, kind, field):
+    random = np.random.default_rng(9)
+    near = random.uniform(-0.519, 0.519, COUNT) * 10.0 ** random.choice([0.0, 0.0, -2.0, -6.0], COUNT)
+    for d in (near, random.uniform(-3, 3, COUNT), random.uniform(LOWEST[kind], -LOWEST[kind], COUNT)):
+        d = d.astype(TYPE[kind])
+        results = call(library(fma), f"exp_{field}_terms", kind, d)
+        assert_within(4, kind, results, EXP_TERMS[field], (d,))
+        if field == "gap":
+            assert np.all(results >= 0)
+        if d.max() < 0.52:  # what saves half the work returns the same bits
+            np.testing.assert_array_equal(call(library(fma), f"near_exp_{field}_terms", kind, d), results)
+    assert call(library(fma), f"exp_{field}_terms", kind, [0.0]) == [1.0 if field == "exp" else 0.0]
+
+
+@pytest.mark.parametrize("fma", BUILDS)
+def test_exp_of_exact_differences(library, fma):
+    random = np.random.default_rng(10)
+    x = random.uniform(-700, 700, COUNT)
+    d = random.uniform(-700, 709, COUNT) * 10.0 ** random.choice([0.0, 0.0, -2.0, -6.0], COUNT)
+    y = x - d
+    for name, exact in (("exp_gap_any", "gap"), ("expm1_any", "expm1"), ("exp_any_difference", "exp")):
+        results = call(library(fma), name, "f64", x, y)
+        assert_within(8, "f64", results, lambda x, y, field=exact: EXP_TERMS[field](x - y), (x, y))
+    x = random.uniform(600, 709.78, COUNT)
+    assert_within(6, "f64", call(library(fma), "exp_to_the_end", "f64", x), mpmath.exp, (x,))
+    assert call(library(fma), "exp_to_the_end", "f64", [710.0, np.inf, -np.inf, 0.0]).tolist() == [np.inf, np.inf, 0, 1]
+    special = call(library(fma), "exp_gap_any", "f64", [-np.inf, np.inf, np.nan, 800.0], [0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(special, [np.inf, np.inf, np.nan, np.inf])
