@@ -1,6 +1,6 @@
 """KL divergence, cross-entropy, entropy and their family over large arrays: at memory speed, right to the last bits."""
 
-from klfast import logits, logprobs
+from klfast import distill, families, gaussian, logits, logprobs, rlhf
 from klfast._config import show_config
 from klfast._threads import get_num_threads, set_num_threads, threads
 from klfast._version import __version__
@@ -12,8 +12,11 @@ __all__ = [
     "__version__",
     "chi2_divergence",
     "cross_entropy",
+    "distill",
     "entr",
     "entropy",
+    "families",
+    "gaussian",
     "get_num_threads",
     "hellinger",
     "jeffreys",
@@ -25,6 +28,7 @@ __all__ = [
     "logprobs",
     "rel_entr",
     "renyi_divergence",
+    "rlhf",
     "set_num_threads",
     "show_config",
     "threads",

@@ -52,7 +52,7 @@ def reduce(
     log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads)
     if out is not None:
-        _checks.output(out, shape, _named(inputs, chosen))
+        _checks.output(out, shape, named_arrays(inputs, chosen))
     in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
     results = out if in_place else np.empty(shape)
     compute = safe_type(parameters) if compute is None else compute
@@ -187,7 +187,7 @@ def transform(
     gradients = _checks.gradients(grad_output, shape, log_base)
     n_threads = _threads.resolve(n_threads)
     factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
-    outputs = _checks.outputs(out, inputs, names, _named(inputs, chosen) | factor)
+    outputs = _checks.outputs(out, inputs, names, named_arrays(inputs, chosen) | factor)
     values = np.empty(shape)
     operation = operation.removesuffix("_grad")
     run(
@@ -229,7 +229,7 @@ def each(operation, named, out, where, n_threads, dtype):
     shape = inputs[0].array.shape
     result_type, compute = _layout.common_type(inputs)
     if out is not None:
-        _checks.output(out, shape, _named(inputs, chosen), result_type)
+        _checks.output(out, shape, named_arrays(inputs, chosen), result_type)
     result = np.zeros(shape, result_type) if out is None else out
     if result.size:
         for p, q, mask, target in _layout.chunks(inputs, chosen, result, compute, BUFFERED):
@@ -237,7 +237,7 @@ def each(operation, named, out, where, n_threads, dtype):
     return result if out is not None or shape else result[()]
 
 
-def _named(inputs, chosen):
+def named_arrays(inputs, chosen):
     """Every array that an output must not overlap, by its name."""
     named = {one.name: one.array for one in inputs}
     return named if chosen is None else named | {"where": chosen}

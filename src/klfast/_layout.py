@@ -75,7 +75,7 @@ def tasks(arrays, mask, axes, results, outputs=()):
     looped = moved[0].shape[:outer_begin]
     flat = results.reshape((*looped, -1))
     for index in np.ndindex(looped):
-        pieces = [array[index] for array in moved]
+        pieces = [array[(*index, ...)] for array in moved]  # arrays, not numbers, even without dimensions
         views = [_rows(piece, rows_begin - outer_begin, len(kept) - outer_begin, length) for piece in pieces]
         yield _task(views, arrays, mask, outputs, flat[index])
         for piece, view in zip(pieces[len(arrays) : len(arrays) + len(wanted)], views[len(arrays) :]):
@@ -146,7 +146,7 @@ def writable(array):
         return None, 0
     if array.dtype.kind == "f" and array.dtype.name != "bfloat16":
         return array, _kernels.ELEMENTS[array.dtype.str]
-    bits = array.view(np.uint16)
+    bits = array if array.dtype.kind == "u" else array.view(np.uint16)  # which would lose a foreign byte order
     return bits, _kernels.BFLOAT16_ELEMENTS[bits.dtype.str]
 
 
@@ -193,10 +193,10 @@ def chunks(inputs, mask, result, compute, size):
             target = widened(pieces[-1]) if brain_result else pieces[-1]
             yield numbers[0], numbers[-1], chosen, target
             if brain_result:
-                np.copyto(pieces[-1], _rounded(target), where=True if mask is None else pieces[len(inputs)])
+                np.copyto(pieces[-1], rounded(target), where=True if mask is None else pieces[len(inputs)])
 
 
-def _rounded(values):
+def rounded(values):
     """float -> bfloat16, to the nearest, ties to even; NaN stays NaN."""
     bits = values.view(np.uint32)
     nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16

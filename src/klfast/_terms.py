@@ -62,7 +62,13 @@ def _in_order(operation, table):
     """For the ratios the count comes first, and what nobody asks for is left out."""
     if operation != "ratio_stats":
         return table
-    count, sums, squares, weights, largest = table[..., 7:8], table[..., :3], table[..., 3:4], table[..., 4:5], table[..., 5:7]
+    count, sums, squares, weights, largest = (
+        table[..., 7:8],
+        table[..., :3],
+        table[..., 3:4],
+        table[..., 4:5],
+        table[..., 5:7],
+    )
     return np.concatenate([count, sums, weights, squares, largest[..., 1:], largest[..., :1]], axis=-1)
 
 

@@ -20,7 +20,15 @@ def topk(inputs, chosen, axis, k, n_threads, parameters):
     for task in _layout.tasks(arrays, chosen, (axis,), tails) if rows else ():
         mine = slice(done, done + task.rows.size)
         _kernels.topk(
-            compute, task.arrays[0], elements[0], task.mask, logprobs[mine], ids[mine], tails[mine], n_threads, parameters
+            compute,
+            task.arrays[0],
+            elements[0],
+            task.mask,
+            logprobs[mine],
+            ids[mine],
+            tails[mine],
+            n_threads,
+            parameters,
         )
         done += task.rows.size
     return logprobs.reshape((*kept, k)), ids.reshape((*kept, k)).astype(np.int64, copy=False), tails.reshape(kept)

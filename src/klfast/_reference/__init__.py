@@ -18,7 +18,18 @@ In all of them:
 - `base` divides the result, which is in nats, by log(base).
 """
 
+from klfast._reference.distill import kl as distill_kl
+from klfast._reference.distill import kl_grad as distill_kl_grad
+from klfast._reference.distill import kl_value_and_grad as distill_kl_value_and_grad
+from klfast._reference.distill import topk as distill_topk
+from klfast._reference.distill import topk_kl as distill_topk_kl
+from klfast._reference.distill import topk_kl_grad as distill_topk_kl_grad
+from klfast._reference.distill import topk_kl_value_and_grad as distill_topk_kl_value_and_grad
 from klfast._reference.elements import entr, kl_div, rel_entr
+from klfast._reference.gaussian import kl_divergence as gaussian_kl_divergence
+from klfast._reference.gaussian import kl_divergence_full as gaussian_kl_divergence_full
+from klfast._reference.gaussian import kl_standard_normal as gaussian_kl_standard_normal
+from klfast._reference.gaussian import kl_standard_normal_value_and_grad as gaussian_kl_standard_normal_value_and_grad
 from klfast._reference.gradients import cross_entropy_grad as logits_cross_entropy_grad
 from klfast._reference.gradients import cross_entropy_value_and_grad as logits_cross_entropy_value_and_grad
 from klfast._reference.gradients import entropy_grad as logits_entropy_grad
@@ -53,13 +64,29 @@ from klfast._reference.probabilities import (
     renyi_divergence,
     total_variation,
 )
+from klfast._reference.rlhf import importance_ratio_stats as rlhf_importance_ratio_stats
+from klfast._reference.rlhf import kl_estimate as rlhf_kl_estimate
+from klfast._reference.rlhf import kl_estimate_grad as rlhf_kl_estimate_grad
+from klfast._reference.rlhf import kl_penalty as rlhf_kl_penalty
+from klfast._reference.rlhf import shaped_rewards as rlhf_shaped_rewards
 from klfast._reference.rows import compare_rows as logits_compare_rows
 
 __all__ = [
     "chi2_divergence",
     "cross_entropy",
+    "distill_kl",
+    "distill_kl_grad",
+    "distill_kl_value_and_grad",
+    "distill_topk",
+    "distill_topk_kl",
+    "distill_topk_kl_grad",
+    "distill_topk_kl_value_and_grad",
     "entr",
     "entropy",
+    "gaussian_kl_divergence",
+    "gaussian_kl_divergence_full",
+    "gaussian_kl_standard_normal",
+    "gaussian_kl_standard_normal_value_and_grad",
     "hellinger",
     "jeffreys",
     "js_distance",
@@ -91,5 +118,10 @@ __all__ = [
     "logprobs_kl_divergence",
     "rel_entr",
     "renyi_divergence",
+    "rlhf_importance_ratio_stats",
+    "rlhf_kl_estimate",
+    "rlhf_kl_estimate_grad",
+    "rlhf_kl_penalty",
+    "rlhf_shaped_rewards",
     "total_variation",
 ]

@@ -94,13 +94,13 @@ typedef struct {
     /* The largest term; NaN if one is NaN. */
     double (*largest_term[TYPES])(const void *terms, ptrdiff_t length);
     /* See topk.inc.h. */
-    void (*group_maxima[TYPES])(double *maxima, const void *x, ptrdiff_t length);
+    void (*group_maxima[TYPES])(double *maxima, const void *x, ptrdiff_t length, ptrdiff_t group);
     ptrdiff_t (*find_candidates[TYPES])(klfast_candidates *found, const void *x, ptrdiff_t first, ptrdiff_t length,
                                         double least, int is_strict, ptrdiff_t room);
-    void (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, ptrdiff_t length, double limit, double largest,
-                              const klfast_temperature *temperature);
+    int (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, ptrdiff_t length, double limit, double largest,
+                             const klfast_temperature *temperature);
     double exp_limit[TYPES]; /* x/T up to here goes through exp as it is */
-    double (*exp_over)(double x, const klfast_temperature *temperature);
+    double (*exp_over_difference)(double x, double y, const klfast_temperature *temperature);
     double (*log1p)(double x);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
@@ -219,7 +219,7 @@ typedef struct {
     klfast_rows rows;
     ptrdiff_t k;
     /* Set by klfast_plan_topk. */
-    ptrdiff_t groups;        /* of elements, in a row */
+    ptrdiff_t group, groups; /* elements that have one maximum looked at, and how many such groups a row has */
     ptrdiff_t room;          /* for candidates */
     ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
 } klfast_topk_call;

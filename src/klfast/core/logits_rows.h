@@ -14,6 +14,12 @@ static double exp_over(double x, const klfast_temperature *temperature) {
     return scale_f64(fraction, shifted - 0x1.8p52);
 }
 
+/* exp((x - y)/T) for any finite y: what the difference lost in rounding would be multiplied by it on its way through exp. */
+static double exp_over_difference(double x, double y, const klfast_temperature *temperature) {
+    double d = x - y, value = exp_over(d, temperature);
+    return fabs(d) < HUGE_VAL ? fma_f64(value, rounding_of_difference(x, y, d) * temperature->inverse, value) : value;
+}
+
 /* d + exp(-d) - 1 for d = x/T. */
 static double gap_over(double d, double x, const klfast_temperature *temperature) {
     return fabs(d) <= 1.0 ? exp_gap(d) : (d - 1.0) + exp_over(-x, temperature);

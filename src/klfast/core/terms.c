@@ -77,8 +77,9 @@ static const void *take_input(const klfast_term_call *call, const slice *part, c
     const klfast_rows *rows = &call->rows;
     klfast_array here = at_slice(array, call, part);
     if (is_native(rows, array) && is_side_by_side(array, call, part, type_size(rows->type))) return here.data;
-    ptrdiff_t count = call->offsets ? 1 : part->count;
-    klfast_read_rows(rows, &here, count, 0, part->length, scratch, part->length);
+    ptrdiff_t count = call->offsets ? 1 : part->count, row = part->length * type_size(rows->type);
+    for (ptrdiff_t k = 0; k < count; k += KLFAST_GROUP, here.data += KLFAST_GROUP * here.row_stride)
+        klfast_read_rows(rows, &here, smaller(KLFAST_GROUP, count - k), 0, part->length, scratch + k * row, part->length);
     return scratch;
 }
 
@@ -105,7 +106,7 @@ static void *place_output(const klfast_term_call *call, const slice *part, const
 
 static void multiply(void *values, ptrdiff_t length, double factor, int type) {
     if (type == FLOAT32)
-        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] *= (float)factor;
+        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] = (float)(factor * (double)((float *)values)[i]);
     else
         for (ptrdiff_t i = 0; i < length; i++) ((double *)values)[i] *= factor;
 }

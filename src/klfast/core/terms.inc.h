@@ -39,14 +39,14 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
         REAL given = F(counted)(is_counted, other[j] - logp[j]), low = given < -clip ? -clip : given;
         REAL r = low > clip ? clip : low, size = F(size_of)(r);
         REAL inside = F(counted)((given == r) & is_counted, 1), slope = 0;
-        if (kind == TERMS_K1) value[j] = -r;
+        if (kind == TERMS_K1) value[j] = 0 - r; /* never -0 */
         if (kind == TERMS_K2) value[j] = (REAL)0.5 * r * r;
         if (kind == TERMS_ABS) value[j] = size;
         if (kind == TERMS_K1_GRAD) slope = 1;
-        if (kind == TERMS_K2_GRAD) slope = -r;
+        if (kind == TERMS_K2_GRAD) slope = 0 - r;
         if (kind == TERMS_ABS_GRAD) slope = F(counted)(r < 0, 1) - F(counted)(r > 0, 1);
         if (kind == TERMS_K3) value[j] = F(exp_terms_of)(r, is_near).gap;
-        if (kind == TERMS_K3_GRAD) slope = -F(exp_terms_of)(r, is_near).expm1;
+        if (kind == TERMS_K3_GRAD) slope = 0 - F(exp_terms_of)(r, is_near).expm1;
         if (is_far_reaching) widest = F(wider)(widest, F(size_bits)(r));
         if (is_far_reaching && !is_near) highest = F(wider)(highest, F(bits)(r));
         if (kind >= TERMS_K1_GRAD) value[j] = r == r ? slope * inside : r;

@@ -7,8 +7,7 @@
 
 #include "rows.h"
 
-/* Below this the mass of the others is added up once more, in units of the largest of them. */
-#define SMALLEST_TAIL 0x1p-80
+enum { CAREFUL_BLOCK = 256 }; /* elements that are computed together in double; a divisor of the blocks' length */
 
 void klfast_plan_topk(klfast_topk_call *call) {
     klfast_rows *rows = &call->rows;
@@ -18,8 +17,11 @@ void klfast_plan_topk(klfast_topk_call *call) {
     rows->unit = rows->strip = is_across(&rows->a) ? smaller(KLFAST_LINE_BYTES / type_size(rows->type), rows->row_count) : 1;
     rows->units = rows->outer_count * ((rows->row_count + rows->unit - 1) / rows->unit);
     rows->scratch_bytes = AREAS * rows->unit * smaller(rows->length, rows->operation->block_length) * 8;
-    call->groups = (rows->length + TOPK_GROUP - 1) / TOPK_GROUP;
-    call->room = smaller(4 * call->k + TOPK_GROUP, rows->length + TOPK_GROUP);
+    call->group = LONGEST_TOPK_GROUP; /* enough of them for a good bound */
+    while (call->group > SHORTEST_TOPK_GROUP && rows->length / call->group < 2 * call->k) call->group /= 2;
+    if (rows->length / call->group < 2 * call->k) call->group = 1; /* then the bound is the k-th largest itself */
+    call->groups = (rows->length + call->group - 1) / call->group;
+    call->room = smaller(4 * call->k, rows->length) + LONGEST_TOPK_GROUP;
     call->scratch_bytes = rows->scratch_bytes + (rows->unit + 1) * call->groups * (ptrdiff_t)sizeof(double) +
                           call->room * (ptrdiff_t)sizeof(klfast_candidate);
     call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
@@ -116,34 +118,35 @@ static void find_best(row_search *search) {
     for (ptrdiff_t start = 0; start < rows->length; start += block) {
         ptrdiff_t length = smaller(rows->length - start, block);
         const char *x = NULL;
-        for (ptrdiff_t i = 0; i < length; i += TOPK_GROUP) {
-            if (!(search->maxima[(start + i) / TOPK_GROUP] >= least)) continue;
+        for (ptrdiff_t i = 0; i < length; i += call->group) {
+            if (!(search->maxima[(start + i) / call->group] >= least)) continue;
             if (!x) x = block_of_row(search, start, length);
-            look_for_candidates(search, x + i * type_size(rows->type), start + i, smaller(TOPK_GROUP, length - i), &least,
+            look_for_candidates(search, x + i * type_size(rows->type), start + i, smaller(call->group, length - i), &least,
                                 &is_strict);
         }
     }
     keep_best(&search->found, call->k);
 }
 
-/* The same sum in double, from differences, NaN for NaN: for any logits. `reference` becomes the unit if it is not NaN, else the largest
- * logit below the limit, which comes back in it. */
+/* The same sum in double, from differences, NaN for NaN: for any logits. Its unit is exp(reference/T); a reference of NaN
+ * becomes the largest logit below the limit. */
 static double careful_mass(const row_search *search, double limit, double *reference, double *equal) {
     klfast_rows wide = search->call->rows;
-    double x[TOPK_GROUP], largest = -HUGE_VAL, mass = 0;
+    double x[CAREFUL_BLOCK], largest = -HUGE_VAL, mass = 0;
     wide.type = FLOAT64;
     for (int walk = *reference == *reference; walk < 2; walk++) {
         if (walk == 1 && *reference != *reference) *reference = largest;
-        for (ptrdiff_t start = 0; start < wide.length; start += TOPK_GROUP) {
-            ptrdiff_t length = smaller(wide.length - start, TOPK_GROUP), block = wide.operation->block_length;
-            const char *narrow = block_of_row(search, start / block * block, smaller(wide.length - start / block * block, block));
+        for (ptrdiff_t start = 0; start < wide.length; start += CAREFUL_BLOCK) {
+            ptrdiff_t length = smaller(wide.length - start, CAREFUL_BLOCK), block = wide.operation->block_length;
+            ptrdiff_t begin = start / block * block;
+            const char *narrow = block_of_row(search, begin, smaller(wide.length - begin, block));
             ptrdiff_t size = type_size(search->call->rows.type);
             wide.level->read[FLOAT64][2 * (size == 4 ? SINGLE : DOUBLE)](x, narrow + start % block * size, size, length);
             for (ptrdiff_t i = 0; i < length; i++) {
                 if (walk == 1) *equal += x[i] == limit;
                 if (x[i] >= limit) continue;
                 if (walk == 0) largest = fmax(largest, x[i]);
-                else mass += wide.level->exp_over(x[i] - *reference, &wide.temperature);
+                else mass += wide.level->exp_over_difference(x[i], *reference, &wide.temperature);
             }
         }
     }
@@ -156,23 +159,26 @@ static double find_tail(const row_search *search) {
     const klfast_candidate *best = search->found.memory;
     ptrdiff_t k = search->call->k, block = rows->operation->block_length, chosen = 0;
     double largest = best[0].value, limit = best[k - 1].value, equal = 0, mass;
+    int is_sure = 0;
     while (chosen < k && best[k - 1 - chosen].value == limit) chosen++;
     if (limit == -HUGE_VAL) return careful_mass(search, limit, &largest, &equal);
     if (fabs(largest) <= rows->level->exp_limit[rows->type] * rows->temperature.value) {
         wide_sum sum = {0, 0};
         for (ptrdiff_t start = 0; start < rows->length; start += block) {
             ptrdiff_t length = smaller(rows->length - start, block);
-            rows->level->mass_below[rows->type](&sum, &equal, block_of_row(search, start, length), length, limit, largest,
-                                                &rows->temperature);
+            is_sure |= rows->level->mass_below[rows->type](&sum, &equal, block_of_row(search, start, length), length, limit,
+                                                           largest, &rows->temperature);
         }
         mass = sum_value(sum);
-    } else
+    } else {
         mass = careful_mass(search, limit, &largest, &equal);
-    double of_equal = (equal - (double)chosen) * rows->level->exp_over(limit - largest, &rows->temperature);
-    if (mass < SMALLEST_TAIL) { /* terms may have sunk below the normal numbers */
+        is_sure = mass >= 0x1p-900;
+    }
+    double of_equal = (equal - (double)chosen) * rows->level->exp_over_difference(limit, largest, &rows->temperature);
+    if (!is_sure && mass == mass) { /* once more, in units of the largest of the others */
         double reference = NAN, ignored = 0;
         mass = careful_mass(search, limit, &reference, &ignored);
-        mass = mass > 0 ? mass * rows->level->exp_over(reference - largest, &rows->temperature) : 0.0;
+        mass = mass > 0 ? mass * rows->level->exp_over_difference(reference, largest, &rows->temperature) : 0.0;
     }
     return mass + of_equal;
 }
@@ -200,7 +206,8 @@ static void finish_row(const row_search *search, double *logprobs, ptrdiff_t *id
         return;
     }
     wide_sum others = {mass, 0};
-    for (ptrdiff_t i = 1; i < k; i++) add_number(&others, rows->level->exp_over(best[i].value - best[0].value, &rows->temperature));
+    for (ptrdiff_t i = 1; i < k; i++)
+        add_number(&others, rows->level->exp_over_difference(best[i].value, best[0].value, &rows->temperature));
     double log_total = rows->level->log1p(sum_value(others));
     for (ptrdiff_t i = 0; i < k; i++) {
         ids[i] = best[i].id;
@@ -223,8 +230,8 @@ void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logp
         klfast_piece a, b;
         klfast_take_block(rows, &group, start, length, memory, 0, &a, &b);
         for (ptrdiff_t k = 0; k < group.count; k++)
-            rows->level->group_maxima[rows->type](maxima + k * call->groups + start / TOPK_GROUP, a.data + k * a.row_stride,
-                                                  length);
+            rows->level->group_maxima[rows->type](maxima + k * call->groups + start / call->group, a.data + k * a.row_stride,
+                                                  length, call->group);
     }
     for (ptrdiff_t k = 0; k < group.count; k++) {
         ptrdiff_t row = first_row(rows, &group) + k;

@@ -4,7 +4,10 @@
 
 #include "states.h"
 
-enum { TOPK_GROUP = 256 }; /* so many elements have one maximum looked at first */
+enum {
+    LONGEST_TOPK_GROUP = 256, /* so many elements have one maximum looked at first */
+    SHORTEST_TOPK_GROUP = 16,
+};
 
 typedef struct {
     double value;

@@ -1,10 +1,12 @@
 /* The largest logits of a row: what topk.c does with the elements of a block. */
 
-/* maxima[g]: the largest of group number g of TOPK_GROUP elements; NaN is not noticed. */
-static void F(group_maxima)(double *maxima, const void *logits, ptrdiff_t length) {
+/* maxima[g]: the largest of group number g of `group` elements; NaN is not noticed. */
+static void F(group_maxima)(double *maxima, const void *logits, ptrdiff_t length, ptrdiff_t group) {
     const REAL *x = logits;
-    for (ptrdiff_t i = 0; i < length; i += TOPK_GROUP)
-        *maxima++ = (double)F(find_largest)(x + i, length - i < TOPK_GROUP ? length - i : TOPK_GROUP);
+    for (ptrdiff_t i = 0; i < length; i += group) {
+        ptrdiff_t count = length - i < group ? length - i : group;
+        *maxima++ = group == 1 ? (double)x[i] : (double)F(find_largest)(x + i, count);
+    }
 }
 
 /* Adds the elements that are at least `least` (or above it, if `is_strict`) to the candidates, until there are `room` of them.
@@ -28,9 +30,10 @@ static ptrdiff_t F(find_candidates)(klfast_candidates *found, const void *logits
 }
 
 /* Adds exp((x - largest)/T) of all x below `limit`, and counts those that equal it; NaN makes the sum NaN. `largest` is at most
- * as large as exp takes it. What is below the smallest normal number beside exp(largest/T) counts 0. */
-static void F(mass_below)(wide_sum *mass, double *equal, const void *logits, ptrdiff_t length, double limit, double largest,
-                          const klfast_temperature *temperature) {
+ * as large as exp takes it. What is below the smallest normal number beside exp(largest/T) counts 0; returns whether that
+ * cannot matter. */
+static int F(mass_below)(wide_sum *mass, double *equal, const void *logits, ptrdiff_t length, double limit, double largest,
+                         const klfast_temperature *temperature) {
     const REAL *x = logits;
     REAL padded[STEP], part[STEP], below = (REAL)limit;
     INTEGER lane[STEP] = {0}, count = 0;
@@ -51,6 +54,8 @@ static void F(mass_below)(wide_sum *mass, double *equal, const void *logits, ptr
         F(end_run)(&sum);
     }
     for (int j = 0; j < STEP; j++) count += lane[j];
-    add_sum(mass, scaled_sum(F(lane_total)(&sum), 1.0 / fraction));
+    wide_sum total = scaled_sum(F(lane_total)(&sum), 1.0 / fraction);
+    add_sum(mass, total);
     *equal += (double)count;
+    return total.high >= SMALLEST_REST;
 }

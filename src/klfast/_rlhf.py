@@ -1,0 +1,92 @@
+"""Log-probabilities of tokens: arguments in, kernels, and what sequences come down to."""
+
+import math
+
+import numpy as np
+
+from klfast import _checks, _checks_tokens, _layout, _threads
+from klfast._dispatch import named_arrays
+from klfast._terms import terms
+
+
+class Sequences:
+    """Log-probabilities of tokens: which count, where sequences lie, and what becomes of their estimates."""
+
+    def __init__(self, logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads, names=("logp", "ref_logp")):
+        named = dict(zip(names, (logp, ref_logp)))
+        self.kind = _checks.choice("kind", kind, _checks_tokens.KINDS)
+        self.inputs, self.chosen, self.lengths = _checks_tokens.tokens(named, dtype, mask, lengths)
+        self.shape = np.broadcast_shapes(*(np.shape(one) for one in (logp, ref_logp)))
+        self.clip = clip
+        self.parameters = {"clip": _checks_tokens.clip(clip)}
+        self.n_threads = _threads.resolve(n_threads)
+
+    @property
+    def rows(self):
+        """The shape of one number a sequence."""
+        return self.inputs[0].array.shape[:-1] if self.lengths is None else self.lengths.shape
+
+    def output(self, out, result_type, in_place=()):
+        """What takes one number a token: `out`, or new memory. It may be exactly the array of one of the names."""
+        shape = self.inputs[0].array.shape
+        if out is None:
+            return np.zeros(shape, result_type)
+        same = [one.name for one in self.inputs if one.name in in_place and _checks._is_same(out, one.array)]
+        others = {name: array for name, array in named_arrays(self.inputs, None).items() if name not in same}
+        if self.chosen is not None:
+            others["mask"] = self.chosen
+        return _checks.output(out, self.shape, others, result_type).reshape(shape)
+
+    def terms(self, operation, outputs=(), factors=None):
+        """(sum, count, last) of every sequence; the tokens go to `outputs`."""
+        axis = self.inputs[0].array.ndim - 1
+        return terms(
+            operation,
+            self.inputs,
+            self.chosen,
+            (axis,),
+            self.n_threads,
+            self.parameters,
+            outputs=outputs,
+            factors=None if factors is None else np.ascontiguousarray(factors, np.float64).reshape(-1),
+            lengths=self.lengths,
+        )
+
+    def counts(self):
+        """How many tokens of every sequence count."""
+        if self.chosen is None:
+            length = self.inputs[0].array.shape[-1]
+            return np.full(self.rows, length) if self.lengths is None else self.lengths
+        if self.lengths is None:
+            return np.count_nonzero(self.chosen, axis=-1)
+        so_far = np.zeros(self.chosen.size + 1, np.int64)
+        np.cumsum(self.chosen, out=so_far[1:])
+        ends = np.cumsum(self.lengths)
+        return so_far[ends] - so_far[ends - self.lengths]
+
+
+def shares(counts, reduction):
+    """What each token of every sequence counts in the reduced value, and how many tokens (or sequences) that has."""
+    counts = np.asarray(counts, np.float64)
+    total = math.fsum(counts.ravel())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if reduction == "sequence_mean":
+            total = float(np.count_nonzero(counts))
+            return 1.0 / counts / total, int(total)
+        share = 1.0 if reduction == "sum" else np.float64(1.0) / total
+    return np.broadcast_to(share, counts.shape), int(total)
+
+
+def add_up(sums):
+    """Sums of sequences, added without rounding; inf and NaN as numpy adds them."""
+    sums = np.asarray(sums, np.float64).ravel()
+    return math.fsum(sums) if np.all(np.isfinite(sums)) else float(np.sum(sums))
+
+
+def multiply(target, factors, chosen):
+    """Multiply numbers in place where they count; bits of bfloat16 as well."""
+    where = True if chosen is None else chosen
+    if target.dtype == np.uint16:
+        np.copyto(target, _layout.rounded((_layout.widened(target) * factors).astype(np.float32)), where=where)
+    else:
+        np.multiply(target, factors, out=target, where=where, casting="unsafe")
