@@ -1,7 +1,9 @@
 """The arrays of a workload, made from random numbers or taken from a folder."""
 
 import numpy as np
-from _workloads import HALVES, LOGITS, ONE_ARRAY
+from _memory import aligned_copy, aligned_empty
+from _uses import make_uses
+from _workloads import HALVES, LOGITS, ONE_ARRAY, USES
 
 SEED = 20240229
 
@@ -13,20 +15,6 @@ def dtype_of(name):
 
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name)
-
-
-def aligned_empty(shape, dtype):
-    """An uninitialised array on a 64-byte boundary: jax then shares it instead of copying, like everyone else."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    buffer = np.empty(n_bytes + 64, dtype=np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start : start + n_bytes].view(dtype).reshape(shape)
-
-
-def aligned_copy(array):
-    copy = aligned_empty(array.shape, array.dtype)
-    copy[...] = array
-    return copy
 
 
 def random_probabilities(generator, shape, dtype, axis=-1):
@@ -75,6 +63,8 @@ def make_arrays(workload):
             for rows in load_real(workload.operation, workload.folder)
         )
     generator = np.random.default_rng(SEED)
+    if workload.operation in USES:
+        return make_uses(generator, workload.operation, workload.shape)
     make = _make_logits if workload.operation in LOGITS else _make_probabilities
     return make(generator, workload)
 

@@ -3,16 +3,10 @@
 from functools import cache
 
 import numpy as np
-from _arrays import (
-    SEED,
-    aligned_copy,
-    dtype_of,
-    load_real,
-    random_class_weights,
-    random_labels,
-    random_probabilities,
-)
-from _workloads import LOGITS, WRITES
+from _arrays import SEED, dtype_of, load_real, random_class_weights, random_labels, random_probabilities
+from _memory import aligned_copy
+from _uses import uses_cases
+from _workloads import LOGITS, USES, WRITES
 
 ACCURACY_ROWS = 4
 ACCURACY_COLUMNS = 2000
@@ -46,12 +40,17 @@ def _laid_out(array, workload):
 
 @cache
 def _accuracy_cases(operation, shape, dtype):
-    make = _make_logits_cases if operation in LOGITS else PROBABILITY_CASES.get(operation, _probability_cases)
-    cases = make(np.random.default_rng(SEED), shape, operation)
+    cases = _maker_of_cases(operation)(np.random.default_rng(SEED), shape, operation)
     return {
         name: tuple(_as_input(array, dtype) if array.dtype.kind == "f" else aligned_copy(array) for array in arrays)
         for name, arrays in cases.items()
     }
+
+
+def _maker_of_cases(operation):
+    if operation in USES:
+        return uses_cases
+    return _make_logits_cases if operation in LOGITS else PROBABILITY_CASES.get(operation, _probability_cases)
 
 
 def _as_input(array, dtype):

@@ -10,7 +10,8 @@ import math
 import mpmath
 import numpy as np
 from _exact_logits import exact_logits
-from _workloads import LOGITS
+from _exact_uses import exact_uses
+from _workloads import LOGITS, USES
 
 DIGITS = 40
 
@@ -37,11 +38,13 @@ def exact_results(operation, arrays, normalised, axis=-1):
     """The exact results of an operation, in the order of `flattened`: a list of pairs (number, floor).
 
     The floor of most is 0. An entry of a gradient is held to the largest entry of its row, a tiny probability to the
-    smallest normal number of float32.
+    smallest normal number of float32, a mean of numbers of both signs to the mean of their sizes.
     """
     with mpmath.workdps(DIGITS):
         if operation in LOGITS:
             return exact_logits(operation, _logits_rows(operation, arrays, axis), normalised)
+        if operation in USES:
+            return exact_uses(operation, list(zip(*(_as_rows(array, axis) for array in arrays), strict=True)))
         if operation in ELEMENTWISE:
             numbers = [ELEMENTWISE[operation](*numbers) for numbers in zip(*map(_as_numbers, arrays), strict=True)]
         else:

@@ -4,7 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from _contestant import EVERYTHING, Contestant, chosen, with_out
-from _workloads import ELEMENTWISE, FLOATS, LOGITS, PROBABILITIES, SMOOTHING, WRITES, n_read
+from _workloads import (
+    DISTILLATION,
+    ELEMENTWISE,
+    FLOATS,
+    GAUSSIANS,
+    LOGITS,
+    PROBABILITIES,
+    SMOOTHING,
+    TOP,
+    USES,
+    WRITES,
+    n_read,
+)
 
 
 def load_klfast(n_threads):
@@ -14,6 +26,18 @@ def load_klfast(n_threads):
 
     def of_logits(name, **options):
         return lambda *arrays, **keywords: getattr(klfast.logits, name)(*arrays, **options, **keywords)
+
+    def estimate(kind, **options):
+        def of_tokens(logp, ref_logp, mask, **keywords):
+            return klfast.rlhf.kl_estimate(logp, ref_logp, kind, mask, **options, **keywords)
+
+        return of_tokens
+
+    def gaussian_value_and_gradients(mu, logvar, **keywords):
+        """The gradients of the mean over the rows."""
+        function = klfast.gaussian.kl_standard_normal_value_and_grad
+        value, gradients = function(mu, logvar, grad_output=1 / len(mu), **keywords)
+        return value, *gradients
 
     functions = {
         "kl_divergence": klfast.kl_divergence,
@@ -37,6 +61,14 @@ def load_klfast(n_threads):
         "logits.kl_divergence": klfast.logits.kl_divergence,
         "logits.js_divergence": klfast.logits.js_divergence,
         "logits.kl_divergence_grad": of_logits("kl_divergence_grad", wrt="both"),
+        "rlhf.kl_estimate k1": estimate("k1", reduction="token_mean"),
+        "rlhf.kl_estimate k2": estimate("k2", reduction="token_mean"),
+        "rlhf.kl_estimate k3": estimate("k3", reduction="token_mean"),
+        "rlhf.kl_estimate k3 none": estimate("k3", reduction="none"),
+        "gaussian.kl_standard_normal": klfast.gaussian.kl_standard_normal,
+        "gaussian.kl_standard_normal_value_and_grad": gaussian_value_and_gradients,
+        "distill.topk": lambda x: klfast.distill.topk(x, TOP),
+        "distill.topk_kl": lambda x, logprobs, ids: klfast.distill.topk_kl(logprobs, ids, x),
     }
     return [
         Contestant("klfast", "klfast", functions, dtypes=EVERYTHING, any_layout=True, normalises=True),
@@ -82,14 +114,14 @@ def load_read(n_threads):
             return array.reshape(-1).view(np.float64)
         return np.ones(array.nbytes // 8)
 
-    names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS)
+    names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES)
     functions = {name: reader(name) for name in names}
     options = {"dtypes": EVERYTHING, "any_layout": True, "is_baseline": True}
     return [Contestant("read", "klfast", functions, as_doubles, **options)]
 
 
 def load_copy(n_threads):
-    """The limit of what reads logits once and writes as much: np.copyto into memory that is there, a part for each thread."""
+    """The limit of what reads arrays once and writes as much: np.copyto into memory that is there, a part for each thread."""
     helpers = ThreadPoolExecutor(max(1, n_threads - 1))
     results = {}
 
@@ -119,7 +151,7 @@ def load_copy(n_threads):
         for future in waiting:
             future.result()
 
-    functions = {name: copier(name) for name in WRITES if name in LOGITS}
+    functions = {name: copier(name) for name in WRITES if name in LOGITS or name in GAUSSIANS}
     return [Contestant("copy", "numpy", functions, dtypes=EVERYTHING, any_layout=True, is_baseline=True)]
 
 
@@ -131,6 +163,7 @@ def load_logsumexp(n_threads):
         return klfast.logits.logsumexp(x, axis=axis)
 
     names = [name for name, takes in LOGITS.items() if takes.count("logits") == 1 and name not in WRITES]
+    names += DISTILLATION
     functions = {name: logsumexp for name in names if name != "logits.logsumexp"}
     return [Contestant("logsumexp", "klfast", functions, dtypes=EVERYTHING, any_layout=True, is_baseline=True)]
 

@@ -1,7 +1,8 @@
 """Who takes part: for every package the functions that its user would write, gathered in PEER_LOADERS at the end.
 
 A loader imports its package, sets its threads and returns its contestants; it raises ImportError where the package is missing.
-To add a contestant, add it to a loader, or write a loader and name it there. What is written for logits is in _logits_*.py.
+To add a contestant, add it to a loader, or write a loader and name it there. What is written for logits is in
+_logits_*.py, for what KL is used for in _uses_*.py.
 """
 
 from functools import partial
@@ -12,6 +13,9 @@ from _logits_jax import jax_logits
 from _logits_numpy import numpy_logits, scipy_logits
 from _logits_torch import torch_logits
 from _own import OWN_LOADERS
+from _uses_jax import jax_uses
+from _uses_numpy import numpy_uses
+from _uses_torch import torch_uses
 from _workloads import ELEMENTWISE, FLOATS, HALVES
 
 
@@ -33,6 +37,7 @@ def load_numpy(n_threads):
         "rel_entr": lambda p, q: p * np.log(p / q),
         "kl_div": lambda p, q: p * np.log(p / q) - p + q,
     } | numpy_logits()
+    functions |= numpy_uses()
     return [Contestant("numpy", "numpy", functions, dtypes=EVERYTHING, any_layout=True, temporaries=3, threads="1")]
 
 
@@ -120,7 +125,14 @@ def load_torch(n_threads):
     }
     common = {"convert": convert, "to_numpy": torch.Tensor.double, "temporaries": 4}
     return [
-        Contestant("torch", "torch", functions | torch_logits(), dtypes=(*FLOATS, *HALVES), any_layout=True, **common),
+        Contestant(
+            "torch",
+            "torch",
+            functions | torch_logits() | torch_uses(),
+            dtypes=(*FLOATS, *HALVES),
+            any_layout=True,
+            **common,
+        ),
         Contestant("torch with out=", "torch", with_out(in_place, torch.empty_like), **common),
         Contestant("torch, .float() first", "torch", torch_logits(torch.Tensor.float), dtypes=HALVES, **common),
     ]
@@ -162,11 +174,12 @@ def load_jax(n_threads):
         "kl_divergence": along_axis(lambda p, q, axis=-1: optax.losses.kl_divergence(jnp.log(q), p, axis=axis))
     }
     logits = {name: along_axis(function) for name, function in jax_logits().items()}
+    uses = {name: compiled(function) for name, function in jax_uses().items()}
     widened = {name: along_axis(function) for name, function in jax_logits(jnp.float32).items()}
     common = {"convert": convert, "any_layout": True, "threads": "its own choice"}
     floats = (*FLOATS, *HALVES)
     return [
-        Contestant("jax", "jax", plain, dtypes=EVERYTHING, temporaries=1, **common),
+        Contestant("jax", "jax", plain | uses, dtypes=EVERYTHING, temporaries=1, **common),
         Contestant("jax + optax", "jax", with_optax | logits, dtypes=floats, temporaries=2, **common),
         Contestant("jax + optax, as float32 first", "jax", widened, dtypes=HALVES, temporaries=2, **common),
     ]

@@ -32,12 +32,23 @@ LOGITS = {
 }
 SMOOTHING = 0.1  # of "label_smoothing"
 
+# What KL is used for. Estimates take the log-probabilities of tokens by two models and which tokens count, and give their
+# mean, "none" one for each token; Gaussians take means and log-variances; distillation takes the student's logits, and
+# "topk_kl" after them the log-probabilities and the ids of what its teacher kept.
+ESTIMATES = ("rlhf.kl_estimate k1", "rlhf.kl_estimate k2", "rlhf.kl_estimate k3", "rlhf.kl_estimate k3 none")
+GAUSSIANS = ("gaussian.kl_standard_normal", "gaussian.kl_standard_normal_value_and_grad")
+DISTILLATION = ("distill.topk", "distill.topk_kl")
+USES = (*ESTIMATES, *GAUSSIANS, *DISTILLATION)
+TOP = 64  # how many classes a teacher keeps
+
 # How many arrays of the input's size an operation writes, if any.
 WRITES = dict.fromkeys(ELEMENTWISE, 1) | {
     "logits.softmax": 1,
     "logits.log_softmax": 1,
     "logits.cross_entropy_value_and_grad": 1,
     "logits.kl_divergence_grad": 2,
+    "rlhf.kl_estimate k3 none": 1,
+    "gaussian.kl_standard_normal_value_and_grad": 2,
 }
 
 FLOATS = ("float32", "float64")
@@ -50,6 +61,8 @@ SMALL_LOGITS = {(16, 8192): "quick"}
 TOKENS = {(256, 128_256): "default"}  # next-token logits of a large vocabulary
 IMAGES = {(50_000, 1000): "default"}  # as many classes as ImageNet has
 SHORT = {(1_000_000, 10): "default"}
+REPLIES = {(100, 1000): "quick"} | TABLE | {(100_000, 1000): "full"}  # of 1000 tokens
+LATENTS = {(1000, 32): "quick", (1_000_000, 32): "default"}
 
 # Operations, dtypes, the level of every shape, and what is special about them. Kinds: "near", the second array differs
 # little from the first, as a quantised model's does; "zeros", 95 % of the entries of either array are 0, independently;
@@ -95,6 +108,9 @@ SERIES = (
     (("logits.kl_divergence",), ("float32",), {(510, 49_152): "default"}, {"kind": "real", "folder": EXAMPLES}),
     (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS, {}),
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
+    (ESTIMATES, ("float32",), REPLIES, {}),
+    (GAUSSIANS, ("float32",), LATENTS, {}),
+    (DISTILLATION, ("float32",), SMALL_LOGITS | TOKENS, {}),
 )
 
 

@@ -227,13 +227,14 @@ def kl_dirichlet(concentration1, concentration2, *, axis=-1, out=None, check=Fal
 
     Notes
     -----
-    Any real dtype, read as float64. Relative error at most 1e-13 for up to 1000 components, however close the
-    distributions are, for concentrations of any size up to 1e150, if those of the first distribution but the largest add up
-    to 1e-3 or more. Below, the distribution is all but one point, and the error may grow to 1e-16 over that sum.
+    Any real dtype, read as float64. Relative error at most 1e-13 for up to 1000 concentrations from 1e-10 to 1e10, however
+    close the distributions are. Beyond, digits may be missing where concentrations of one distribution are so many powers of
+    ten apart.
 
     Computed as s2*KL(m2, m1), with the sums s and the means m of the distributions, and terms that matter for small
-    concentrations, of which the last alone is subtracted. Definition: Penny, Kullback-Leibler Divergences of Normal, Gamma,
-    Dirichlet and Wishart Densities (2001).
+    concentrations, of which only the last is subtracted; and, where one concentration is all but the sum, from what the
+    others change of it. Definition: Penny, Kullback-Leibler Divergences of Normal, Gamma, Dirichlet and Wishart Densities
+    (2001).
 
     Examples
     --------
@@ -254,8 +255,8 @@ def _dirichlet(a, b):
     (one_a, more_a), (one_b, more_b) = (
         (np.max(x * is_largest, axis=-1), np.sum(x * ~is_largest, axis=-1)) for x in (a, b)
     )
-    # How small the others must be for the largest to be set apart. Close to that, both ways are good.
-    is_alone = (more_a < np.minimum(0.25, one_a / 8.0)) & (more_b < np.minimum(0.25, one_b / 8.0))
+    # How small the others must be for the largest to be set apart; close to that, both ways are good.
+    is_alone = (more_a < np.minimum(0.25, one_a / 8.0)) & (more_b < one_b / 8.0)
     if np.any(is_alone):
         result[is_alone] = _one_apart(a[is_alone], b[is_alone], is_largest[is_alone])
     return result
