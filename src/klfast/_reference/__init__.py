@@ -26,6 +26,16 @@ from klfast._reference.distill import topk_kl as distill_topk_kl
 from klfast._reference.distill import topk_kl_grad as distill_topk_kl_grad
 from klfast._reference.distill import topk_kl_value_and_grad as distill_topk_kl_value_and_grad
 from klfast._reference.elements import entr, kl_div, rel_entr
+from klfast._reference.families import kl_bernoulli as families_kl_bernoulli
+from klfast._reference.families import kl_bernoulli_logits as families_kl_bernoulli_logits
+from klfast._reference.families import kl_beta as families_kl_beta
+from klfast._reference.families import kl_categorical as families_kl_categorical
+from klfast._reference.families import kl_categorical_logits as families_kl_categorical_logits
+from klfast._reference.families import kl_dirichlet as families_kl_dirichlet
+from klfast._reference.families import kl_exponential as families_kl_exponential
+from klfast._reference.families import kl_gamma as families_kl_gamma
+from klfast._reference.families import kl_laplace as families_kl_laplace
+from klfast._reference.families import kl_poisson as families_kl_poisson
 from klfast._reference.gaussian import kl_divergence as gaussian_kl_divergence
 from klfast._reference.gaussian import kl_divergence_full as gaussian_kl_divergence_full
 from klfast._reference.gaussian import kl_standard_normal as gaussian_kl_standard_normal
@@ -83,6 +93,16 @@ __all__ = [
     "distill_topk_kl_value_and_grad",
     "entr",
     "entropy",
+    "families_kl_bernoulli",
+    "families_kl_bernoulli_logits",
+    "families_kl_beta",
+    "families_kl_categorical",
+    "families_kl_categorical_logits",
+    "families_kl_dirichlet",
+    "families_kl_exponential",
+    "families_kl_gamma",
+    "families_kl_laplace",
+    "families_kl_poisson",
     "gaussian_kl_divergence",
     "gaussian_kl_divergence_full",
     "gaussian_kl_standard_normal",

@@ -104,11 +104,12 @@ static void *place_output(const klfast_term_call *call, const slice *part, const
     return is_direct ? (char *)begin_of(array, call, part) : scratch;
 }
 
+/* Never -0: a reward of nothing is 0. */
 static void multiply(void *values, ptrdiff_t length, double factor, int type) {
     if (type == FLOAT32)
-        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] = (float)(factor * (double)((float *)values)[i]);
+        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] = (float)(factor * (double)((float *)values)[i] + 0.0);
     else
-        for (ptrdiff_t i = 0; i < length; i++) ((double *)values)[i] *= factor;
+        for (ptrdiff_t i = 0; i < length; i++) ((double *)values)[i] = factor * ((double *)values)[i] + 0.0;
 }
 
 /* Finished values of one row -> the output. */
