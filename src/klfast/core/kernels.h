@@ -91,6 +91,8 @@ typedef struct {
     klfast_term_operation terms[TERM_OPERATIONS];
     /* Rows of terms, one behind the other -> the sum of each. */
     void (*sum_rows[TYPES])(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length);
+    /* Terms of one row times `factor`; the target may be the terms themselves. */
+    void (*scale_terms[TYPES])(void *target, const void *terms, const char *mask, ptrdiff_t length, double factor);
     /* The largest term; NaN if one is NaN. */
     double (*largest_term[TYPES])(const void *terms, ptrdiff_t length);
     /* See topk.inc.h. */

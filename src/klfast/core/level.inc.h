@@ -203,6 +203,7 @@ const klfast_level KLFAST_LEVEL = {
               [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 1),
               [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, TERM_VALUES)},
     .sum_rows = {sum_rows_f32, sum_rows_f64},
+    .scale_terms = {scale_terms_f32, scale_terms_f64},
     .largest_term = {largest_term_f32, largest_term_f64},
     .group_maxima = {group_maxima_f32, group_maxima_f64},
     .find_candidates = {find_candidates_f32, find_candidates_f64},

@@ -104,26 +104,17 @@ static void *place_output(const klfast_term_call *call, const slice *part, const
     return is_direct ? (char *)begin_of(array, call, part) : scratch;
 }
 
-/* Never -0: a reward of nothing is 0. */
-static void multiply(void *values, ptrdiff_t length, double factor, int type) {
-    if (type == FLOAT32)
-        for (ptrdiff_t i = 0; i < length; i++) ((float *)values)[i] = (float)(factor * (double)((float *)values)[i] + 0.0);
-    else
-        for (ptrdiff_t i = 0; i < length; i++) ((double *)values)[i] = factor * ((double *)values)[i] + 0.0;
-}
-
 /* Finished values of one row -> the output. */
 static void store_row(const klfast_term_call *call, const slice *part, const klfast_array *array, ptrdiff_t k,
                       ptrdiff_t offset, ptrdiff_t length, const char *mask, char *values) {
     const klfast_rows *rows = &call->rows;
-    ptrdiff_t size = type_size(rows->type), number = part->outer * rows->row_count + part->first + k;
+    ptrdiff_t number = part->outer * rows->row_count + part->first + k;
     char *target = (char *)begin_of(array, call, part);
     target += call->offsets ? offset * array->stride : k * array->row_stride;
     if (rows->gradients) {
-        multiply(values, length, rows->gradients[number], rows->type);
-        /* infinite factors: what does not count is 0 all the same */
-        for (ptrdiff_t i = 0; mask && i < length; i++)
-            if (!mask[i]) memset(values + i * size, 0, (size_t)size);
+        int is_direct = is_native(rows, array) && array->stride == type_size(rows->type);
+        rows->level->scale_terms[rows->type](is_direct ? target : values, values, mask, length, rows->gradients[number]);
+        if (is_direct) return;
     }
     rows->level->store[rows->type][array->element](target, array->stride, values, length);
 }

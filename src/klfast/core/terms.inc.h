@@ -250,6 +250,16 @@ static void F(sum_rows)(double *sums, const void *terms, ptrdiff_t rows, ptrdiff
         sums[r] = length <= KLFAST_SHORT_ROW ? F(short_sum)(term, length) : F(long_sum)(term, length);
 }
 
+/* Multiplies terms by a number of any size. Never -0: a reward of nothing is 0. What does not count stays 0, also beside an
+ * infinite factor. */
+static void F(scale_terms)(void *target, const void *terms, const char *mask, ptrdiff_t length, double factor) {
+    const REAL *term = terms;
+    REAL *to = target;
+    for (ptrdiff_t i = 0; i < length; i++) to[i] = (REAL)((double)term[i] * factor + 0.0);
+    if (fabs(factor) <= 0x1.fffffffffffffp1023) return;
+    for (ptrdiff_t i = 0; mask && i < length; i++) to[i] = mask[i] ? to[i] : 0;
+}
+
 static double F(largest_term)(const void *terms, ptrdiff_t length) {
     const REAL *term = terms;
     INTEGER is_nan = 0;
