@@ -1,6 +1,7 @@
 """What users pass -> what the rest can rely on, or an error that names the argument, the place and the value.
 
-With the `_checks_*` modules of the uses, the only one that raises on user input. Everything here happens before any work is done.
+With the `_checks_*` modules of the uses, the only one that raises on user input. Everything here happens before any work is
+done.
 """
 
 import math
