@@ -85,6 +85,12 @@ WRONG = {
         ValueError,
         "grad_output: shape",
     ),
+    "out that is grad_output": (
+        lambda: (lambda g: rlhf.kl_estimate_grad(X, X, grad_output=g, out=g))(np.ones((2, 3))),
+        ValueError,
+        "out: overlaps grad_output",
+    ),
+    "steps without end": (lambda: rlhf.FixedKLController(0.1).update(1.0, 10**400), ValueError, "n_steps: 1000"),
     "scores": (lambda: rlhf.shaped_rewards(np.ones(3), X, X, 0.1), ValueError, r"scores: shape \(3,\) is not \(2,\)"),
     "beta": (lambda: rlhf.shaped_rewards(np.ones(2), X, X, np.nan), ValueError, "beta: nan is not finite"),
     "penalty's mask": (

@@ -143,7 +143,10 @@ def test_k3_is_never_negative_and_lies_above_k2_where_r_is_positive(pairs, dtype
     assert np.all((k3 == 0) == (k2 == 0)) or np.any(distance[k3 == 0] < 1e-18)
     up = (y > x) & np.isfinite(k2) & (distance > 1e-18)
     assert np.all(k3[up] >= k2[up] * (1 - 2.0**-20))
-    bound = np.exp(np.maximum(y.astype(float) - x, 0)) * k2 * (1 + 2.0**-20) + 1e-300
+    with np.errstate(over="ignore"):
+        bound = (
+            np.exp(np.maximum(y.astype(float) - x, 0)) * k2 * (1 + 2.0**-20) + 4 * np.finfo(dtype).smallest_subnormal
+        )
     assert np.all((k3 <= bound) | (k3 == INF))
     assert np.all(y.astype(float)[k3 == INF] - x[k3 == INF] > 80)
 
@@ -250,6 +253,24 @@ def test_the_last_reward_is_rounded_once():
         assert rewards[0, 0] == np.float32(score - 0.3 * penalty)
 
 
+def test_the_last_reward_is_rounded_once_also_to_bfloat16():
+    score = 1 + 2.0**-8 + 2.0**-40  # through float it would become a tie
+    zeros = np.zeros(3, np.uint16)
+    rewards, _ = rlhf.shaped_rewards(score, zeros, zeros, 1.0, dtype="bfloat16")
+    assert rewards.tolist() == [0, 0, 0x3F81]
+    for value, bits in ((1 + 2.0**-8, 0x3F80), (1 + 3 * 2.0**-8, 0x3F82), (-1e39, 0xFF80), (3.0, 0x4040), (0.0, 0)):
+        assert rlhf.shaped_rewards(value, zeros, zeros, 1.0, dtype="bfloat16")[0][-1] == bits
+    assert rlhf.shaped_rewards(zeros[0] + np.uint16(0x3F80), zeros, zeros, 1.0, dtype="bfloat16")[0][-1] == 0x3F80
+
+
+def test_sums_that_overflow():
+    x, y = np.zeros((2, 1)), np.full((2, 1), 709.5)
+    one = float(rlhf.kl_estimate(0.0, 709.5, "k3"))
+    assert rlhf.kl_estimate(x, y, "k3", reduction="sum") == INF
+    for reduction in ("token_mean", "sequence_mean"):
+        assert rlhf.kl_estimate(x, y, "k3", reduction=reduction) == pytest.approx(one, rel=1e-15)
+
+
 def test_penalties_of_tokens_that_count():
     random = np.random.default_rng(8)
     x, y = random.normal(0, 2, (2, 3, 40, 500))
@@ -290,6 +311,7 @@ def test_controllers():
     assert adaptive.update(1e9, 100) == pytest.approx(0.2 * 1.005 * 1.02, rel=1e-15)
     before = adaptive.value
     assert adaptive.update(-3.0, 100) == pytest.approx(before * 0.98, rel=1e-15)
+    assert rlhf.AdaptiveKLController(0.1, 6.0, 100).update(0.0, 1000) == 0.0  # never below
     for one in (fixed, adaptive):
         again = pickle.loads(pickle.dumps(one))
         assert again == one and again.value == one.value and repr(again) == repr(one)

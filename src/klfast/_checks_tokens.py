@@ -81,15 +81,19 @@ def steps(value):
     number = _checks._integer("n_steps", value)
     if number < 0:
         raise ValueError(f"n_steps: {number} is less than 0")
+    if number > 2**63:
+        raise ValueError(f"n_steps: {number} is more than anyone can have taken")
     return number
 
 
-def scores(value, shape):
-    """The score of every sequence."""
-    given = _checks.as_input("scores", value)
+def scores(value, shape, dtype):
+    """The score of every sequence; NaN where a masked array hides it."""
+    is_bits = dtype is not None and getattr(value, "dtype", None) == np.uint16
+    given = _checks.as_input("scores", value, dtype if is_bits else None)
     if given.array.shape != shape:
         raise ValueError(f"scores: shape {given.array.shape} is not {shape}, one for each sequence")
-    return given.numbers().astype(np.float64)
+    numbers = given.numbers().astype(np.float64)
+    return numbers if given.masked is None else np.where(given.masked, np.nan, numbers)
 
 
 def row_mask(mask, shape):

@@ -201,3 +201,12 @@ def rounded(values):
     bits = values.view(np.uint32)
     nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, nearest).astype(np.uint16)
+
+
+def rounded_once(values):
+    """double -> bfloat16, to the nearest: on the way through float, what is lost leaves its mark in the last bit."""
+    with np.errstate(over="ignore"):
+        narrow = np.asarray(values).astype(np.float32)
+    bits = narrow.view(np.uint32)
+    below = (bits - (np.abs(narrow) > np.abs(values))) | np.uint32(1)
+    return rounded(np.where(narrow == values, bits, below).astype(np.uint32).view(np.float32))

@@ -26,13 +26,14 @@ class Sequences:
         """The shape of one number a sequence."""
         return self.inputs[0].array.shape[:-1] if self.lengths is None else self.lengths.shape
 
-    def output(self, out, result_type, in_place=()):
+    def output(self, out, result_type, in_place=(), others=()):
         """What takes one number a token: `out`, or new memory. It may be exactly the array of one of the names."""
         shape = self.inputs[0].array.shape
         if out is None:
             return np.zeros(shape, result_type)
         same = [one.name for one in self.inputs if one.name in in_place and _checks._is_same(out, one.array)]
-        others = {name: array for name, array in named_arrays(self.inputs, None).items() if name not in same}
+        others = dict(others)
+        others |= {name: array for name, array in named_arrays(self.inputs, None).items() if name not in same}
         if self.chosen is not None:
             others["mask"] = self.chosen
         return _checks.output(out, self.shape, others, result_type).reshape(shape)
@@ -77,16 +78,24 @@ def shares(counts, reduction):
     return np.broadcast_to(share, counts.shape), int(total)
 
 
-def add_up(sums):
-    """Sums of sequences, added without rounding; inf and NaN as numpy adds them."""
+def add_up(sums, divisor=1.0):
+    """Sums of sequences, added without rounding, over the divisor; inf and NaN as numpy adds them."""
     sums = np.asarray(sums, np.float64).ravel()
-    return math.fsum(sums) if np.all(np.isfinite(sums)) else float(np.sum(sums))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if not np.all(np.isfinite(sums)):
+            return np.sum(sums) / np.float64(divisor)
+        try:
+            return np.float64(math.fsum(sums)) / np.float64(divisor)
+        except OverflowError:  # of the sum, but perhaps not of the mean
+            return np.sum(sums / np.float64(divisor))
 
 
 def multiply(target, factors, chosen):
     """Multiply numbers in place where they count; bits of bfloat16 as well."""
     where = True if chosen is None else chosen
     if target.dtype == np.uint16:
-        np.copyto(target, _layout.rounded((_layout.widened(target) * factors).astype(np.float32)), where=where)
+        with np.errstate(invalid="ignore"):
+            np.copyto(target, _layout.rounded_once(_layout.widened(target) * factors), where=where)
     else:
-        np.multiply(target, factors, out=target, where=where, casting="unsafe")
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.multiply(target, factors, out=target, where=where, casting="unsafe")

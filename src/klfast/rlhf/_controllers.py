@@ -46,7 +46,8 @@ class FixedKLController:
 class AdaptiveKLController:
     """A coefficient that grows while the KL is above its target, and shrinks while it is below.
 
-    Each update multiplies it by 1 + e*n_steps/horizon, where e = current_kl/target - 1 is limited to -0.2 .. 0.2.
+    Each update multiplies it by 1 + e*n_steps/horizon, or 0 if that is negative; e = current_kl/target - 1 is limited to
+    -0.2 .. 0.2.
 
     Parameters
     ----------
@@ -89,5 +90,5 @@ class AdaptiveKLController:
         """Take in the KL in nats of the last `n_steps` samples, and return the new coefficient."""
         error = _checks.finite("current_kl", current_kl) / self.target - 1.0
         n_steps = _checks_tokens.steps(n_steps)
-        self.value *= 1.0 + min(max(error, -LARGEST_ERROR), LARGEST_ERROR) * n_steps / self.horizon
+        self.value *= max(0.0, 1.0 + min(max(error, -LARGEST_ERROR), LARGEST_ERROR) * n_steps / self.horizon)
         return self.value

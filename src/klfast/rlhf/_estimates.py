@@ -23,7 +23,7 @@ def kl_estimate(
     """Estimate D(policy || reference) from tokens that the policy sampled.
 
     With r = ref_logp - logp, the log-ratio of a token: k1 = -r; k2 = r^2/2; k3 = e^r - 1 - r; abs = |r|. The means of k1 and of
-    k3 tend to the KL divergence (k3 is never negative and varies less); that of k2 is near it where the two are close.
+    k3 tend to the KL divergence (k3 is never negative, and varies less where the two are close); k2 is near them there.
 
     Parameters
     ----------
@@ -89,11 +89,9 @@ def kl_estimate(
         share, count = shares(table[..., 1], reduction)
         some = table[..., 1] > 0
         if reduction == "sequence_mean":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = np.float64(add_up(table[some, 0] / table[some, 1])) / np.float64(count)
+            value = add_up(table[some, 0] / table[some, 1], count)
         else:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = np.float64(add_up(table[some, 0])) / np.float64(1.0 if reduction == "sum" else count)
+            value = add_up(table[some, 0], 1.0 if reduction == "sum" else count)
     return (value, count) if return_count else value
 
 
@@ -151,7 +149,8 @@ def kl_estimate_grad(
     tokens = Sequences(logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads)
     shape = tokens.shape if reduction == "none" else ()
     given = _checks.gradients(grad_output, shape, None)
-    target = tokens.output(out, _layout.result_type(tokens.inputs[0]), in_place=("logp",))
+    others = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
+    target = tokens.output(out, _layout.result_type(tokens.inputs[0]), ("logp",), others)
     factors = None
     if reduction != "none":
         share, _ = shares(tokens.counts(), reduction)

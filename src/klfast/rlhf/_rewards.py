@@ -144,7 +144,7 @@ def shaped_rewards(
     tokens = Sequences(logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads)
     beta = _checks.finite("beta", beta)
     rows = tokens.rows
-    given = _checks_tokens.scores(scores, rows)
+    given = _checks_tokens.scores(scores, rows, dtype)
     target = tokens.output(out, _layout.common_type(tokens.inputs)[0])
     table = tokens.terms(kind, [target], np.full(rows, -beta)).reshape(-1, 3)
     _add_scores(tokens, target, given.reshape(-1), beta, table[:, 2].astype(np.intp))
@@ -169,4 +169,7 @@ def _add_scores(tokens, target, scores, beta, last):
     again = Sequences(*at_last, tokens.kind, None, None, tokens.clip, None, 1)
     again.terms(tokens.kind, [penalty])
     values = scores[some] - beta * penalty
-    target[place] = _layout.rounded(values.astype(np.float32)) if target.dtype == np.uint16 else values
+    if target.dtype == np.uint16 or target.dtype.name == "bfloat16":
+        target.view(np.uint16)[place] = _layout.rounded_once(values)
+    else:
+        target[place] = values
