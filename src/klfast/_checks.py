@@ -81,18 +81,18 @@ def _stretched(one, shape):
     return one._replace(array=np.broadcast_to(one.array, shape), masked=masked)
 
 
-def included(where, arguments):
+def included(where, arguments, name="where"):
     """The entries that count, as bools of the inputs' shape; None if all do."""
     shape = arguments[0].array.shape
     chosen = None
     if where is not None:
-        where = np.asarray(_as_array("where", where))
+        where = np.asarray(_as_array(name, where))
         if where.dtype != np.bool_:
-            raise TypeError(f"where: dtype {where.dtype} is not bool")
+            raise TypeError(f"{name}: dtype {where.dtype} is not bool")
         try:
             chosen = np.broadcast_to(where, shape)
         except ValueError as error:
-            raise ValueError(f"where: shape {where.shape} does not broadcast to {shape}") from error
+            raise ValueError(f"{name}: shape {where.shape} does not broadcast to {shape}") from error
     for one in arguments:
         if one.masked is not None:
             chosen = ~one.masked if chosen is None else chosen & ~one.masked

@@ -38,8 +38,8 @@ def tail_direction(tail, direction):
         raise ValueError(f"direction: 'reverse' has no meaning for tail={tail!r}, which is forward only")
 
 
-def as_logprobs(name, value, dtype):
-    """Log-probabilities, which need not be bfloat16 because the logits are."""
+def beside_logits(name, value, dtype):
+    """Numbers beside the logits, which need not be bfloat16 because those are: log-probabilities, scores."""
     is_of_bits = dtype is not None and getattr(value, "dtype", None) == np.uint16
     return _checks.as_input(name, value, dtype if is_of_bits else None)
 

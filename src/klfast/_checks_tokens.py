@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from klfast import _checks
+from klfast import _checks, _checks_distill
 
 KINDS = ("k1", "k2", "k3", "abs")
 REDUCTIONS = ("none", "token_mean", "sequence_mean", "sum")
@@ -16,19 +16,11 @@ def tokens(named, dtype, mask, lengths):
     A single number is a sequence of one.
     """
     inputs = _checks.inputs(named, dtype)
-    chosen = _included(mask, inputs)
+    chosen = _checks.included(mask, inputs, "mask")
     if inputs[0].array.ndim == 0:
         inputs = [one._replace(array=one.array.reshape(1)) for one in inputs]
         chosen = None if chosen is None else chosen.reshape(1)
     return inputs, chosen, None if lengths is None else _lengths(lengths, inputs[0])
-
-
-def _included(mask, inputs):
-    """`_checks.included`, whose argument has another name."""
-    try:
-        return _checks.included(mask, inputs)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("where:", "mask:", 1)) from None
 
 
 def _lengths(lengths, one):
@@ -88,25 +80,11 @@ def steps(value):
 
 def scores(value, shape, dtype):
     """The score of every sequence; NaN where a masked array hides it."""
-    is_bits = dtype is not None and getattr(value, "dtype", None) == np.uint16
-    given = _checks.as_input("scores", value, dtype if is_bits else None)
+    given = _checks_distill.beside_logits("scores", value, dtype)
     if given.array.shape != shape:
         raise ValueError(f"scores: shape {given.array.shape} is not {shape}, one for each sequence")
     numbers = given.numbers().astype(np.float64)
     return numbers if given.masked is None else np.where(given.masked, np.nan, numbers)
-
-
-def row_mask(mask, shape):
-    """Which rows count, as bools of their shape; None for all."""
-    if mask is None:
-        return None
-    array = np.asarray(mask)
-    if array.dtype != np.bool_:
-        raise TypeError(f"mask: dtype {array.dtype} is not bool")
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError as error:
-        raise ValueError(f"mask: shape {array.shape} does not broadcast to {shape}, one for each token") from error
 
 
 def no_output(out, reduction):

@@ -54,7 +54,7 @@ class _Lists:
         check,
     ):
         (self.student,) = _checks.inputs({"student_logits": student_logits}, dtype)
-        listed = _checks_distill.as_logprobs("teacher_logprobs", teacher_logprobs, dtype)
+        listed = _checks_distill.beside_logits("teacher_logprobs", teacher_logprobs, dtype)
         ids = _checks.as_input("teacher_ids", teacher_ids)
         self.given = [listed, ids]
         _checks_distill.tail_direction(tail, direction)

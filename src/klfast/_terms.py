@@ -14,9 +14,7 @@ FIELDS = {
 }
 
 
-def terms(
-    operation, inputs, chosen, axes, n_threads, parameters=None, *, outputs=(), factors=None, lengths=None, compute=None
-):
+def terms(operation, inputs, chosen, axes, n_threads, parameters=None, *, outputs=(), factors=None, lengths=None):
     """The numbers of every row, in the last axis of the result: see the operations in core/terms.h.
 
     Everything is checked. `axes` are added up along. `outputs` take the terms themselves (or derivatives), times the row's
@@ -26,8 +24,7 @@ def terms(
     shape = inputs[0].array.shape
     fields = FIELDS[operation]
     kept = _layout.result_shape(shape, axes, False) if lengths is None else lengths.shape
-    arrays, elements, own = _layout.readable(inputs)
-    compute = own if compute is None else _kernels.COMPUTE[compute]
+    arrays, elements, compute = _layout.readable(inputs)
     written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
     results = np.zeros((math.prod(kept), fields))
     if operation not in ("ratio_stats", "gaussian", "gaussian_grad", "gaussian_pair"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klfast import _checks, _checks_tokens, _layout, _threads
+from klfast import _checks, _checks_distill, _checks_tokens, _layout, _threads
 from klfast._dispatch import named_arrays, run, safe_type
 from klfast._rlhf import Sequences
 
@@ -56,7 +56,7 @@ def kl_penalty(
     (axis,) = _checks.single_axis(axis, inputs[0].array.ndim)
     chosen = _checks.included(None, inputs)
     shape = _layout.result_shape(inputs[0].array.shape, (axis,), False)
-    counted = _checks_tokens.row_mask(mask, shape)
+    counted = _checks_distill.counted_rows(mask, shape)
     parameters = {"temperature": _checks.temperature(temperature)}
     n_threads = _threads.resolve(n_threads)
     if out is not None:
