@@ -16,6 +16,9 @@ CORE = "src/klfast/core"
 # Contraction is off and FMA written out, so that all levels with FMA return the same bits. Bits of numbers are subtracted as
 # integers, whatever they are: hence -fwrapv.
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fwrapv", "-fvisibility=hidden"]
+# It takes most of the space, and half of the compiler's time: only who asks for it gets it.
+DEBUG_INFORMATION = [] if "-g" in os.environ.get("CFLAGS", "").split() else ["-g0"]
+FLAGS += DEBUG_INFORMATION
 X86_LEVELS = {
     "baseline": ["-march=x86-64-v2"],
     "x86_64_v3": ["-march=x86-64-v3"],
@@ -42,11 +45,12 @@ class BuildKernels(build_ext):
         self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
         for level, flags in levels.items():
             extension.extra_objects += self._compile(f"{CORE}/level_{level}.c", FLAGS + flags, [])
-        for name in ("targets", "read", "walk", "write", "terms", "topk"):
+        for name in ("targets", "read", "walk", "write", "terms", "topk", "share", "share_pool"):
             extension.extra_objects += self._compile(f"{CORE}/{name}.c", FLAGS, macros)
         openmp = self._openmp_flags()
-        extension.extra_compile_args += ["-O2", *openmp]
-        extension.extra_link_args += openmp
+        extension.extra_objects += self._compile(f"{CORE}/share_openmp.c", FLAGS + openmp, [])
+        extension.extra_compile_args += ["-O2", "-fvisibility=hidden", *DEBUG_INFORMATION]
+        extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
         super().build_extension(extension)
 
     def _compile(self, source, flags, macros):
@@ -79,7 +83,7 @@ class BuildKernels(build_ext):
             return ["-fopenmp"]
         if wanted == "1":
             raise SystemExit("KLFAST_OPENMP=1, but the C compiler cannot build a program with -fopenmp")
-        self.announce("klfast: built without OpenMP, every call will use one thread", level=3)
+        self.announce("klfast: built without OpenMP, threads are klfast's own", level=3)
         return []
 
 

@@ -5,7 +5,7 @@ from klfast._version import __version__
 
 
 def show_config(file=None):
-    """Print the version, the CPU target in use and those available, and how work is shared out over threads.
+    """Print the version, the CPU target and the threading driver in use and those available, and the number of threads.
 
     Parameters
     ----------
@@ -18,8 +18,10 @@ def show_config(file=None):
     >>> klfast.show_config()  # doctest: +ELLIPSIS
     klfast ...
     """
-    driver = f"OpenMP (standard of {_kernels.openmp_runtime()})" if _kernels.has_openmp() else "serial"
+    driver = _kernels.threading_driver()
+    if driver == "openmp":
+        driver += f" (standard of {_kernels.openmp_version()})"
     print(f"klfast      {__version__}", file=file)
     print(f"CPU target  {_kernels.cpu_target()} (available: {', '.join(_kernels.cpu_targets())})", file=file)
-    print(f"threading   {driver}", file=file)
+    print(f"threading   {driver} (available: {', '.join(_kernels.threading_drivers())})", file=file)
     print(f"threads     {_threads.get_num_threads()}", file=file)

@@ -75,6 +75,14 @@ cdef extern from "kernels.h" nogil:
     void klfast_plan_topk(klfast_topk_call *)
     void klfast_walk_topk(const klfast_topk_call *, Py_ssize_t, double *, Py_ssize_t *, double *, void *)
 
-cdef extern from "openmp_version.h" nogil:
-    int KLFAST_HAS_OPENMP
-    int KLFAST_OPENMP_VERSION
+cdef extern from "share.h" nogil:
+    ctypedef void klfast_task(void *, Py_ssize_t, Py_ssize_t, int) noexcept nogil
+    enum:
+        SERIAL_DRIVER, POOL_DRIVER, OPENMP_DRIVER, KLFAST_DRIVERS
+    void klfast_share(klfast_task *, void *, Py_ssize_t, int)
+    int klfast_driver()
+    void klfast_use_driver(int)
+    void klfast_after_fork()
+    int klfast_openmp_version()
+    int klfast_openmp_threads()
+    int klfast_openmp_processors()

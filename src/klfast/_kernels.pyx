@@ -1,5 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
 """Walks rows and blocks and adds up block results in order. No arithmetic of its own, no errors: see klfast._dispatch.
+
+It keeps nothing between calls but the choice of CPU level and threading driver, made at import: calls from several threads do
+not meet, whether Python has a global lock or not.
 
 Few long rows and many rows both use all threads: rows are shared out if there are enough of them, else the blocks of a row
 are. Blocks have a fixed length and are added up in their order either way, so the result does not depend on it.
@@ -7,7 +11,6 @@ are. Blocks have a fixed length and are added up in their order either way, so t
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cython.parallel cimport prange, threadid
 from libc cimport math
 
 import os
@@ -79,14 +82,7 @@ def _choose():
 _choose()
 
 
-def has_openmp():
-    """Whether this build shares work out over threads."""
-    return KLFAST_HAS_OPENMP != 0
-
-
-def openmp_runtime():
-    """The version of the OpenMP standard that the build follows, as its date; empty without OpenMP."""
-    return str(KLFAST_OPENMP_VERSION) if KLFAST_HAS_OPENMP else ""
+include "_sharing.pxi"
 
 
 # ---- types ----
@@ -118,46 +114,51 @@ cdef enum:
     SMALL_WORK = 32768
 
 
-cdef Py_ssize_t chunk(Py_ssize_t count, int n_threads) noexcept nogil:
-    """How many units or blocks a thread takes at a time: few enough that nobody waits long for one that was held up."""
-    return max(1, count // (16 * n_threads))
+# What the threads of a call have in common. `scratch` has room for each of them.
+ctypedef struct walked:
+    const klfast_rows *rows
+    const klfast_group *group
+    klfast_state *states
+    double *results
+    char *scratch
 
 
-cdef int walk_serial(const klfast_rows *rows, Py_ssize_t units, double *results, char *scratch) except -1 nogil:
+cdef void walk_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
     cdef Py_ssize_t unit
-    for unit in range(units):
-        klfast_walk_unit(rows, unit, results, scratch)
-    return 0
+    for unit in range(first, last):
+        klfast_walk_unit(call.rows, unit, call.results, call.scratch + thread * call.rows.scratch_bytes)
 
 
-cdef int share_units(const klfast_rows *rows, Py_ssize_t units, double *results, char *scratch,
-                     int n_threads) except -1 nogil:
-    """Many rows: each thread walks some of them."""
-    cdef Py_ssize_t unit
-    for unit in prange(units, num_threads=n_threads, schedule="dynamic", chunksize=chunk(units, n_threads)):
-        klfast_walk_unit(rows, unit, results, scratch + threadid() * rows.scratch_bytes)
-    return 0
+cdef void walk_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t block
+    for block in range(first, last):
+        klfast_walk_block(call.group, call.rows, block, call.states + block * call.group.count,
+                          call.scratch + thread * call.rows.scratch_bytes)
 
 
-cdef int share_blocks(const klfast_rows *rows, Py_ssize_t units, Py_ssize_t blocks, double *results, char *scratch,
-                      klfast_state *states, int n_threads) except -1 nogil:
+cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t block
+    for block in range(first, last):
+        klfast_write_block(call.group, call.rows, block, call.scratch + thread * call.rows.scratch_bytes)
+
+
+cdef void share_blocks(walked *call, klfast_group *group, Py_ssize_t units, Py_ssize_t blocks, int n_threads) noexcept nogil:
     """Few long rows: each thread walks some of the blocks, which are then added up in their order."""
-    cdef klfast_group group
-    cdef Py_ssize_t unit, block
+    cdef Py_ssize_t unit
+    call.group = group
     for unit in range(units):
-        if klfast_is_idle(rows, unit):
+        if klfast_is_idle(call.rows, unit):
             continue
-        klfast_begin_group(&group, rows, unit)
+        klfast_begin_group(group, call.rows, unit)
         while True:
-            for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
-                klfast_walk_block(&group, rows, block, states + block * group.count,
-                                  scratch + threadid() * rows.scratch_bytes)
-            if not klfast_end_group(&group, rows, states, blocks, results):
+            klfast_share(walk_blocks, call, blocks, n_threads)
+            if not klfast_end_group(group, call.rows, call.states, blocks, call.results):
                 break
-        if rows.is_written:
-            for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
-                klfast_write_block(&group, rows, block, scratch + threadid() * rows.scratch_bytes)
-    return 0
+        if call.rows.is_written:
+            klfast_share(write_blocks, call, blocks, n_threads)
 
 
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
@@ -166,31 +167,29 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     klfast_plan(rows)
     cdef Py_ssize_t units = rows.units
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
-    cdef bint serial = n_threads <= 1 or rows.outer_count * rows.row_count * rows.length < SMALL_WORK
-    cdef bint by_unit = blocks == 1 or units >= 4 * n_threads
-    cdef char *scratch = NULL
-    cdef klfast_state *states = NULL
-    n_threads = <int> min(<Py_ssize_t> n_threads, units if by_unit else blocks)  # each needs memory
+    cdef walked call = walked(rows, NULL, NULL, results, NULL)
+    cdef klfast_group group
+    if rows.outer_count * rows.row_count * rows.length < SMALL_WORK:
+        n_threads = 1
+    cdef bint by_unit = n_threads <= 1 or blocks == 1 or units >= 4 * n_threads
+    n_threads = <int> max(1, min(<Py_ssize_t> n_threads, units if by_unit else blocks))  # each needs memory
     try:
         if rows.scratch_bytes > 0:
-            scratch = <char *> PyMem_Malloc(rows.scratch_bytes * (1 if serial else n_threads))
-            if scratch == NULL:
+            call.scratch = <char *> PyMem_Malloc(rows.scratch_bytes * n_threads)
+            if call.scratch == NULL:
                 raise MemoryError()
-        if serial:
+        if by_unit:
             with nogil:
-                walk_serial(rows, units, results, scratch)
-        elif by_unit:
-            with nogil:
-                share_units(rows, units, results, scratch, n_threads)
+                klfast_share(walk_units, &call, units, n_threads)
         else:
-            states = <klfast_state *> PyMem_Malloc(blocks * rows.unit * sizeof(klfast_state))
-            if states == NULL:
+            call.states = <klfast_state *> PyMem_Malloc(blocks * rows.unit * sizeof(klfast_state))
+            if call.states == NULL:
                 raise MemoryError()
             with nogil:
-                share_blocks(rows, units, blocks, results, scratch, states, n_threads)
+                share_blocks(&call, &group, units, blocks, n_threads)
     finally:
-        PyMem_Free(scratch)
-        PyMem_Free(states)
+        PyMem_Free(call.scratch)
+        PyMem_Free(call.states)
     return 0
 
 
@@ -299,26 +298,39 @@ cdef fused real:
     double
 
 
-cdef int each(int operation_id, const real *p, const real *q, const char *mask, real *out, Py_ssize_t length,
-              int n_threads) except -1 nogil:
-    cdef Py_ssize_t blocks = (length + ELEMENTS_AT_ONCE - 1) // ELEMENTS_AT_ONCE, block, start
-    cdef int compute = FLOAT32 if real is float else FLOAT64
-    if n_threads <= 1 or length < SMALL_WORK:
-        chosen.elementwise[operation_id][compute](out, p, q, mask, length)
-        return 0
-    for block in prange(blocks, num_threads=n_threads, schedule="dynamic", chunksize=chunk(blocks, n_threads)):
-        start = block * ELEMENTS_AT_ONCE
-        chosen.elementwise[operation_id][compute](out + start, p + start, q + start, NULL if mask == NULL else mask + start,
-                                                  min(length - start, <Py_ssize_t> ELEMENTS_AT_ONCE))
-    return 0
+ctypedef struct elements_of_a_call:
+    const char *p
+    const char *q
+    const char *mask
+    char *out
+    Py_ssize_t length, size
+    void (*function)(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
+
+
+cdef void each_block(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef elements_of_a_call *call = <elements_of_a_call *> context
+    cdef Py_ssize_t start = first * ELEMENTS_AT_ONCE, at = start * call.size
+    cdef Py_ssize_t length = min(call.length, last * ELEMENTS_AT_ONCE) - start
+    cdef const char *mask = call.mask
+    if mask != NULL:
+        mask += start
+    call.function(call.out + at, call.p + at, call.q + at, mask, length)
 
 
 def elementwise(int operation_id, const real[::1] p, const real[::1] q, const unsigned char[::1] mask, real[::1] out,
                 int n_threads):
     """Writes one result per element into out, where mask (None: everywhere) is not 0."""
-    cdef const char *chosen_elements = NULL if mask is None else <const char *> &mask[0]
+    cdef elements_of_a_call call
+    cdef Py_ssize_t length = p.shape[0]
+    call.p, call.q, call.out = <const char *> &p[0], <const char *> &q[0], <char *> &out[0]
+    call.mask = NULL
+    if mask is not None:
+        call.mask = <const char *> &mask[0]
+    call.length, call.size = length, sizeof(real)
+    call.function = chosen.elementwise[operation_id][FLOAT32 if real is float else FLOAT64]
     with nogil:
-        each(operation_id, &p[0], &q[0], chosen_elements, &out[0], p.shape[0], n_threads)
+        klfast_share(each_block, &call, (length + ELEMENTS_AT_ONCE - 1) // ELEMENTS_AT_ONCE,
+                     1 if length < SMALL_WORK else n_threads)
 
 
 # ---- one contiguous vector: no checks to make, no shapes to work out ----
@@ -377,14 +389,35 @@ def quick(int operation_id, p, q, double order, thread_count):
 
 # ---- the memory limit, for benchmarks ----
 
+# What is added up at a time, in elements.
+cdef enum:
+    READ_AT_ONCE = 4096
+
+ctypedef struct read_arrays:
+    const double *first
+    const double *second
+    Py_ssize_t length
+    double *sums
+
+
+cdef void read_chunks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef read_arrays *call = <read_arrays *> context
+    cdef Py_ssize_t chunk, start, length
+    for chunk in range(first, last):
+        start = chunk * READ_AT_ONCE
+        length = min(call.length - start, <Py_ssize_t> READ_AT_ONCE)
+        call.sums[thread] += chosen.read_sum(call.first + start, length)
+        if call.second != NULL:
+            call.sums[thread] += chosen.read_sum(call.second + start, length)
+
+
 def read_sum(const double[::1] a, const double[::1] b, int n_threads):
     """Adds up two arrays, or one if b is None, and does nothing else."""
-    cdef Py_ssize_t length = a.shape[0], chunk = 4096, chunks = (length + chunk - 1) // chunk, i
-    cdef const double *first = &a[0]
-    cdef const double *second = NULL if b is None else &b[0]
-    cdef double result = 0
-    for i in prange(chunks, num_threads=n_threads, schedule="static", nogil=True):
-        result += chosen.read_sum(first + i * chunk, min(chunk, length - i * chunk))
-        if second != NULL:
-            result += chosen.read_sum(second + i * chunk, min(chunk, length - i * chunk))
-    return result
+    cdef read_arrays call
+    cdef double[::1] sums = numpy.zeros(n_threads)
+    call.first, call.second, call.length, call.sums = &a[0], NULL, a.shape[0], &sums[0]
+    if b is not None:
+        call.second = &b[0]
+    with nogil:
+        klfast_share(read_chunks, &call, (call.length + READ_AT_ONCE - 1) // READ_AT_ONCE, n_threads)
+    return numpy.sum(sums)

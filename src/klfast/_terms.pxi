@@ -9,17 +9,19 @@ PIECE = TERM_PIECE
 BLOCK = TERM_BLOCK
 
 
-cdef int share_pieces(const klfast_term_call *call, double *results, klfast_term_state *states, char *scratch,
-                      int n_threads) except -1 nogil:
-    cdef Py_ssize_t piece, size = call.scratch_bytes
-    if n_threads <= 1:
-        for piece in range(call.pieces):
-            klfast_walk_terms(call, piece, results, states, scratch)
-    else:
-        for piece in prange(call.pieces, num_threads=n_threads, schedule="dynamic", chunksize=chunk(call.pieces, n_threads)):
-            klfast_walk_terms(call, piece, results, states, scratch + threadid() * size)
-    klfast_join_terms(call, results, states)
-    return 0
+ctypedef struct walked_terms:
+    const klfast_term_call *call
+    klfast_term_state *states
+    double *results
+    char *scratch
+
+
+cdef void walk_pieces(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked_terms *common = <walked_terms *> context
+    cdef Py_ssize_t piece
+    for piece in range(first, last):
+        klfast_walk_terms(common.call, piece, common.results, common.states,
+                          common.scratch + thread * common.call.scratch_bytes)
 
 
 def terms(int operation_id, int compute, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
@@ -33,8 +35,7 @@ def terms(int operation_id, int compute, arrays, elements, mask, outputs, output
     offsets[r], and piece i of the work at element piece_starts[i] of row piece_rows[i].
     """
     cdef klfast_term_call call
-    cdef klfast_term_state *states = NULL
-    cdef char *scratch = NULL
+    cdef walked_terms common = walked_terms(&call, NULL, &results[0, 0], NULL)
     cdef Memory memory
     cdef int k
     begin(&call.rows)
@@ -69,12 +70,13 @@ def terms(int operation_id, int compute, arrays, elements, mask, outputs, output
         n_threads = 1
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, call.pieces))
     try:
-        scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
-        states = <klfast_term_state *> PyMem_Malloc(call.pieces * sizeof(klfast_term_state))
-        if scratch == NULL or states == NULL:
+        common.scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
+        common.states = <klfast_term_state *> PyMem_Malloc(call.pieces * sizeof(klfast_term_state))
+        if common.scratch == NULL or common.states == NULL:
             raise MemoryError()
         with nogil:
-            share_pieces(&call, &results[0, 0], states, scratch, n_threads)
+            klfast_share(walk_pieces, &common, call.pieces, n_threads)
+            klfast_join_terms(&call, common.results, common.states)
     finally:
-        PyMem_Free(scratch)
-        PyMem_Free(states)
+        PyMem_Free(common.scratch)
+        PyMem_Free(common.states)

@@ -1,5 +1,21 @@
 # ---- the k largest logits of every row ----
 
+ctypedef struct walked_topk:
+    const klfast_topk_call *call
+    double *logprobs
+    Py_ssize_t *ids
+    double *tails
+    char *scratch
+
+
+cdef void walk_topk_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked_topk *common = <walked_topk *> context
+    cdef Py_ssize_t unit
+    for unit in range(first, last):
+        klfast_walk_topk(common.call, unit, common.logprobs, common.ids, common.tails,
+                         common.scratch + thread * common.call.scratch_bytes)
+
+
 def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssize_t[:, ::1] ids, double[::1] tails,
          int n_threads, dict parameters):
     """Writes log-probabilities and ids of the largest logits of every row, and the mass of the others.
@@ -8,8 +24,8 @@ def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssiz
     """
     cdef klfast_topk_call call
     cdef Memory a = Memory(array, element), included
-    cdef char *scratch = NULL
-    cdef Py_ssize_t unit, units
+    cdef walked_topk common = walked_topk(&call, &logprobs[0, 0], &ids[0, 0], &tails[0], NULL)
+    cdef Py_ssize_t units
     begin(&call.rows)
     call.rows.a = call.rows.b = a.array
     call.rows.outer_count, call.rows.row_count, call.rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
@@ -24,10 +40,10 @@ def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssiz
     if units * call.rows.unit * call.rows.length < SMALL_WORK:
         n_threads = 1
     try:
-        scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
-        if scratch == NULL:
+        common.scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
+        if common.scratch == NULL:
             raise MemoryError()
-        for unit in prange(units, num_threads=n_threads, schedule="dynamic", nogil=True):
-            klfast_walk_topk(&call, unit, &logprobs[0, 0], &ids[0, 0], &tails[0], scratch + threadid() * call.scratch_bytes)
+        with nogil:
+            klfast_share(walk_topk_units, &common, units, n_threads)
     finally:
-        PyMem_Free(scratch)
+        PyMem_Free(common.scratch)

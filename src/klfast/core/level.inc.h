@@ -2,7 +2,7 @@
  * flags of their level and define KLFAST_LEVEL (the table's name) and KLFAST_FMA. Everything else is static, so the
  * linker cannot mix levels up. */
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__) /* clang-cl does not call itself GNU */
 #define NOINLINE __attribute__((noinline))
 /* For loops that are written once and compiled for each constant value of a flag. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -20,10 +20,19 @@
 #endif
 
 /* For loops over coefficients, so that the loop around them becomes vectors. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 #define FULLY_UNROLLED _Pragma("GCC unroll 16")
 #else
 #define FULLY_UNROLLED
+#endif
+
+/* The elements of two vectors that the numbers name, those of the second counted on from those of the first. Clang has no
+ * __builtin_shuffle, and GCC before 12 nothing else. */
+#if defined(__clang__)
+#define SHUFFLED(INTEGER, A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+#else
+#define SHUFFLED(INTEGER, A, B, ...) \
+    __builtin_shuffle(A, B, (INTEGER __attribute__((vector_size(sizeof(A))))){__VA_ARGS__})
 #endif
 
 #include "element_types.h"

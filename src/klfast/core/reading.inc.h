@@ -70,15 +70,13 @@ STORE_BOTH(store_double, uint64_t, swap_64, double_bits((double)from[i]))
 /* Squares of SQUARE x SQUARE elements go through registers: one element at a time would take longer than the kernels.
  * Every round lays the elements of two vectors, half of all vectors apart, alternately; after log2(SQUARE) rounds rows have
  * become columns. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 typedef REAL F(vector) __attribute__((vector_size(SQUARE * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-typedef INTEGER F(choice) __attribute__((vector_size(SQUARE * sizeof(REAL))));
 
 static ALWAYS_INLINE void F(interleave)(F(vector) *to, const F(vector) *from) {
-    const F(choice) low = {INTERLEAVE_LOW}, high = {INTERLEAVE_HIGH};
     for (int i = 0; i < SQUARE / 2; i++) {
-        to[2 * i] = __builtin_shuffle(from[i], from[i + SQUARE / 2], low);
-        to[2 * i + 1] = __builtin_shuffle(from[i], from[i + SQUARE / 2], high);
+        to[2 * i] = SHUFFLED(INTEGER, from[i], from[i + SQUARE / 2], INTERLEAVE_LOW);
+        to[2 * i + 1] = SHUFFLED(INTEGER, from[i], from[i + SQUARE / 2], INTERLEAVE_HIGH);
     }
 }
 
