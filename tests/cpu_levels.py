@@ -12,22 +12,26 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 
 import klfast
 from klfast import _kernels
 
 LEVELS = tuple(_kernels.cpu_targets())
 LEVELS_WITH_FMA = tuple(level for level in LEVELS if level in ("x86-64-v3", "x86-64-v4"))
+# Tests may run in several threads; a helper answers one question at a time.
+_asking = threading.Lock()
 
 
 def call(level, function, *arrays, **keywords):
     """klfast.<function>(*arrays, **keywords) at that level; `function` may have a dot in it."""
     if level == _kernels.cpu_target():
         return operator.attrgetter(function)(klfast)(*arrays, **keywords)
-    process = _helper(level)
-    pickle.dump((function, arrays, keywords), process.stdin)
-    process.stdin.flush()
-    outcome = pickle.load(process.stdout)
+    with _asking:
+        process = _helper(level)
+        pickle.dump((function, arrays, keywords), process.stdin)
+        process.stdin.flush()
+        outcome = pickle.load(process.stdout)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
