@@ -30,8 +30,9 @@ def topk_kl(teacher_logprobs, teacher_ids, student_logits, *, wanted, return_cou
         in_use = arrays_in_use([lists.student, *lists.given], lists.chosen, lists.rows, grad_output)
         gradient = _checks.outputs(out, [lists.student], ["student_logits"], in_use)[0]
     lists.warn_of_nothing()
-    numbers = lists.compute(factors, gradient, wanted != "grad")
-    return lists.rows.answer(wanted, numbers, gradient, return_count)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # whatever is listed: it is NaN or inf in the result
+        numbers = lists.compute(factors, gradient, wanted != "grad")
+        return lists.rows.answer(wanted, numbers, gradient, return_count)
 
 
 class _Lists:
@@ -128,7 +129,8 @@ class _Slab:
         listed, ids = (one._replace(array=one.array[place]) for one in lists.given)
         flat = (math.prod(shape[:-1]), lists.n_listed)
         self.ids = np.ascontiguousarray(ids.array.astype(np.int64)).reshape(flat)
-        self.logprobs = listed.numbers().astype(np.float64).reshape(flat)
+        # in C order, so that no sum depends on the layout
+        self.logprobs = listed.numbers().astype(np.float64, order="C").reshape(flat)
         self.logprobs[~(self.logprobs < np.inf)] = np.nan
         # Rows that do not count may list anything.
         self.skipped = None if self.counted is None else ~self.counted.reshape(-1)

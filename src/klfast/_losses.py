@@ -157,6 +157,8 @@ class _Loss:
 
     def _label_weights(self):
         """The weight of the class of every row; 0 where the row does not count."""
+        if not self.weight.size:
+            return np.zeros(self.rows)
         weights = np.take(self.weight, np.where(self.counts, self.ids, 0).astype(np.intp), mode="clip")
         return np.where(self.counts, weights, 0.0)
 
@@ -218,8 +220,8 @@ class _Loss:
                 spread = included & (classes_last(x.numbers()) > -np.inf) if self.smooths_finite else included
                 share = self.smoothing / np.sum(spread, axis=-1, keepdims=True)
                 probabilities = (1.0 - self.smoothing) * probabilities + np.where(spread, share, 0.0)
-        if self.weight is not None:
-            probabilities *= self.weight
+            if self.weight is not None:
+                probabilities *= self.weight
         return np.moveaxis(probabilities, -1, axis)
 
 
@@ -249,8 +251,8 @@ def token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, b
         _checks.output(out, array.shape, named if chosen is None else named | {"where": chosen})
     last = np.ascontiguousarray(np.moveaxis(array, axes[0], -1) if has_many else array[..., None])
     results = np.empty(last.shape)
-    labels = Labels(last.reshape(-1, last.shape[-1]))
     if results.size:
+        labels = Labels(last.reshape(-1, last.shape[-1]))
         run(
             "logits_token_logprobs",
             inputs,

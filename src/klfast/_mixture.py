@@ -94,6 +94,6 @@ def _mix(rows, shares, n_threads):
 def _normalized(values):
     """Rows divided by their sums, in float64; a row that is no distribution becomes NaN."""
     values = values.astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         values /= values.max(axis=-1, keepdims=True, initial=0.0)
         return values / values.sum(axis=-1, keepdims=True)

@@ -31,7 +31,9 @@ class Sequences:
         shape = self.inputs[0].array.shape
         if out is None:
             return np.zeros(shape, result_type)
-        same = [one.name for one in self.inputs if one.name in in_place and _checks._is_same(out, one.array)]
+        # A single number is a sequence of one.
+        flat = out.reshape(1) if isinstance(out, np.ndarray) and out.shape == self.shape == () else out
+        same = [one.name for one in self.inputs if one.name in in_place and _checks._is_same(flat, one.array)]
         others = dict(others)
         others |= {name: array for name, array in named_arrays(self.inputs, None).items() if name not in same}
         if self.chosen is not None:

@@ -31,7 +31,7 @@ def _estimates(logp, ref_logp, kind, clip, of_slope):
         return (
             np.where((held == r) | np.isnan(r), slopes[kind], 0.0)
             if of_slope
-            else np.where(held == np.inf, np.inf, values)
+            else np.where((held == np.inf) & (kind == "k3"), np.inf, values)
         )
 
 
@@ -112,4 +112,5 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None):
         return (0, *[np.nan] * 6)
     w, relative = np.exp(r), np.exp(r - np.max(r))
     size = np.sum(relative) ** 2 / np.sum(relative**2)
-    return r.size, np.mean(w), size, np.mean((w - 1) ** 2), np.mean(-r), np.mean(w - 1 - r), np.max(w)
+    gaps = np.where(r == np.inf, np.inf, w - 1 - r)
+    return r.size, np.mean(w), size, np.mean((w - 1) ** 2), np.mean(-r), np.mean(gaps), np.max(w)

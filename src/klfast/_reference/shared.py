@@ -6,7 +6,8 @@ import numpy as np
 def as_weights(axis, where, normalize, *arrays):
     """The inputs as float64 of one shape; negative and infinite entries are no weights and become NaN."""
     arrays = np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays))
-    arrays = [np.where((array >= 0.0) & (array < np.inf), array, np.nan) for array in arrays]
+    # + 0.0 turns -0.0 into 0.0, by which a number may be divided
+    arrays = [np.where((array >= 0.0) & (array < np.inf), array + 0.0, np.nan) for array in arrays]
     if where is not None:  # an event without probability adds nothing, and no row without events is a distribution
         arrays = [np.where(where, array, 0.0) for array in arrays]
     return [normalized(array, axis) for array in arrays] if normalize else arrays

@@ -32,8 +32,12 @@ All figures are in nats. Rows that hold NaN or +inf, or nothing but -inf, are co
 
 def main(arguments=None):
     """Run the command and return its exit status: 0, 2 after an error of the user's, 130 after Ctrl-C."""
-    # Told to end, leave no half-written file behind: as Ctrl-C, unwind, but with the status of the signal.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Told to end, or when the terminal is gone, leave no half-written file behind: as Ctrl-C, unwind, but with the status of
+    # the signal. What is ignored (nohup) stays so.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         options = build_parser().parse_args(arguments)
         options.run(options)
@@ -72,7 +76,12 @@ def build_parser():
     compare.add_argument(
         "--json", metavar="FILE", type=file_name, help="write the figures as JSON; - writes them in place of the table"
     )
-    compare.add_argument("--csv", metavar="FILE", type=file_name, help="write the figures of every row")
+    compare.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=file_name,
+        help="write the figures of every row; - writes them in place of the table",
+    )
     compare.add_argument("--plot", metavar="FILE.png", type=file_name, help="draw the distribution of the rows' KL")
     compare.add_argument("--threads", metavar="N", type=positive, help="number of threads (default: as the library)")
     compare.add_argument("--quiet", action="store_true", help="show no progress bar")
@@ -98,8 +107,10 @@ def run_compare(options):
     base, test = open_logits(options.base), open_logits(options.test)
     check_same_form(base, test)
     targets = open_targets(options.targets, base.shape) if options.targets else None
-    json_file = None if options.json == "-" else options.json
-    check_outputs([json_file, options.csv, options.plot], [options.base, options.test, options.targets])
+    if options.json == options.csv == "-":
+        raise CommandError("--json and --csv: only one of them can be standard output")
+    json_file, csv_file = (None if name == "-" else name for name in (options.json, options.csv))
+    check_outputs([json_file, csv_file, options.plot], [options.base, options.test, options.targets])
     draw = _load_plot(options.plot) if options.plot else None
     check_threads()
 
@@ -107,17 +118,16 @@ def run_compare(options):
     statistics = Statistics(rows, with_targets=targets is not None)
     with contextlib.ExitStack() as files:
         json_output = files.enter_context(whole_file(json_file)) if json_file else None
-        csv_output = files.enter_context(whole_file(options.csv)) if options.csv else None
+        csv_output = files.enter_context(whole_file(csv_file)) if csv_file else None
         plot_output = files.enter_context(whole_file(options.plot, binary=True)) if options.plot else None
-        csv_writer = CsvWriter(csv_output, with_targets=targets is not None) if csv_output else None
+        csv_writer = CsvWriter(csv_output, csv_file, with_targets=targets is not None) if options.csv else None
         if options.threads:
             files.enter_context(klfast.threads(options.threads))
-        with progress_bar(rows, quiet=options.quiet) as advance:
+        with progress_bar(rows, quiet=options.quiet or options.csv == "-") as advance:
             for figures in compare_rows(base, test, targets):
                 statistics.add(figures)
                 if csv_writer:
-                    with errors_name(options.csv):
-                        csv_writer.add(figures)
+                    csv_writer.add(figures)
                 advance(len(figures))
         summary = {"klfast": klfast.__version__, "unit": "nats", **_inputs(base, test, targets), **statistics.summary()}
         if json_output:
@@ -127,12 +137,13 @@ def run_compare(options):
             with errors_name(options.plot):
                 draw(plot_output, statistics.sorted_kl(), summary)
 
+    if "-" not in (options.json, options.csv):
+        write_standard_output(report_text(summary))
+        return
     if options.json == "-":
         write_standard_output(json_text(summary))
-        for line in note_lines(summary):
-            tell(line)
-    else:
-        write_standard_output(report_text(summary))
+    for line in note_lines(summary):
+        tell(line)
 
 
 def check_threads():

@@ -1,5 +1,6 @@
 """A summary -> JSON or a table; per-row figures -> CSV. The summary is the one that Statistics gives."""
 
+import contextlib
 import csv
 import io
 import json
@@ -7,7 +8,7 @@ import math
 import os
 import sys
 
-from klfast.cli._files import CommandError
+from klfast.cli._files import CommandError, errors_name
 from klfast.cli._progress import has_rich
 
 TABLE_WIDTH = 120
@@ -28,21 +29,27 @@ def _strict(value):
 
 
 class CsvWriter:
-    """One line a row, in full precision; the numbers that are none are written nan and inf."""
+    """One line a row, in full precision; the numbers that are none are written nan and inf.
+
+    `file` is open under the name `path`; None for standard output.
+    """
 
     COLUMNS = ("kl", "reverse_kl", "js", "entropy_base", "entropy_test", "top_base", "top_test")
     TARGET_COLUMNS = ("target", "cross_entropy_base", "cross_entropy_test", "probability_change")
 
-    def __init__(self, file, *, with_targets):
+    def __init__(self, file, path, *, with_targets):
         self._columns = self.COLUMNS + (self.TARGET_COLUMNS if with_targets else ())
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(("row", *self._columns))
+        self._errors = standard_output if file is None else lambda: errors_name(path)
+        with self._errors() as output:
+            self._writer = csv.writer(output if file is None else file, lineterminator="\n")
+            self._writer.writerow(("row", *self._columns))
 
     def add(self, figures):
         rows = range(figures.first_row, figures.first_row + len(figures))
         # As Python numbers, whose text gives every bit back.
         columns = [getattr(figures, name).tolist() for name in self._columns]
-        self._writer.writerows(zip(rows, *columns, strict=True))
+        with self._errors():
+            self._writer.writerows(zip(rows, *columns, strict=True))
 
 
 def report_text(summary):
@@ -156,15 +163,26 @@ def _encoding():
 
 
 def _printable(path):
-    """The path in characters that standard output can show."""
-    return path.encode(_encoding(), "backslashreplace").decode(_encoding())
+    """The path in characters that standard output can show, and that are no orders to a terminal."""
+    return _shown(path).encode(_encoding(), "backslashreplace").decode(_encoding())
+
+
+def _shown(text):
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
 
 
 def write_standard_output(text):
+    with standard_output() as output:
+        output.write(text)
+
+
+@contextlib.contextmanager
+def standard_output():
+    """Let something be written there, all of it; what goes wrong is told in one line."""
     if sys.stdout is None:
         raise CommandError("standard output: is closed")
     try:
-        sys.stdout.write(text)
+        yield sys.stdout
         sys.stdout.flush()
     except OSError as error:
         # The interpreter flushes once more when it ends: let that go nowhere, this error is told already.
@@ -175,4 +193,4 @@ def write_standard_output(text):
 def tell(message):
     """One line on standard error, if there is one."""
     if sys.stderr is not None:
-        print("klfast:", " ".join(message.split()), file=sys.stderr)
+        print("klfast:", _shown(" ".join(message.split())), file=sys.stderr)

@@ -21,14 +21,14 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
         for (int j = 0; j < STEP; j++) {
             INTEGER is_impossible = -(INTEGER)(at_x[j] == -INFINITY), is_minus = -(INTEGER)(at_b[j] == -INFINITY);
             INTEGER is_behind = -(INTEGER)(j >= left);
-            INTEGER is_skipped = (is_masked & is_minus) | (skips_impossible & is_impossible) | is_behind;
+            INTEGER is_skipped = (is_masked & is_minus & is_impossible) | (skips_impossible & is_impossible) | is_behind;
             /* as bits: choices that hang together would become branches */
             REAL weight = F(from_bits)(F(bits)(at_b[j]) & ~is_skipped), distance = largest - at_x[j];
             INTEGER has_weight = -(INTEGER)(weight > 0);
             mass[j] = weight;
             product[j] = weight * F(from_bits)(F(bits)(distance) & has_weight & ~is_impossible);
             counted[j] += 1 + is_skipped;
-            bad[j] |= !(weight >= 0);
+            bad[j] |= !(weight >= 0) | !(weight < INFINITY);
             impossible[j] |= is_impossible & has_weight;
         }
         F(fold)(&sum_mass, mass);

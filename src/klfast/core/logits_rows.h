@@ -230,6 +230,10 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             double log_total = log_ratio_any(total, 1.0);
             double inside = t > 0 ? beta + exp_any(log_a - log_total - t) : alpha + exp_any(log_b - log_total + t);
             double log_inside = log_ratio_any(inside, 1.0);
+            if (inside < 0x1p-900) { /* a piece next to which the other's mass is below the range, and so is its share */
+                double one = t > 0 ? log_b : log_a, other = t > 0 ? log_a - t : log_b + t;
+                log_inside = fmax(one, other) - log_total + log1p_any(exp_any(-fabs(one - other)));
+            }
             kl = (t > 0 ? alpha * t : -beta * t) + log_inside;
             if (t > 0) a->ratio = b.ratio;
             add_number(&a->ratio, -log_inside * temperature);

@@ -33,8 +33,8 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     double largest_x = -HUGE_VAL, largest_y = -HUGE_VAL;
     wide_sum total = {0, 0}, total_y = {0, 0}, mean = {0, 0}, gap = {0, 0};
     for (ptrdiff_t i = 0; i < length; i++) {
-        largest_x = fmax(largest_x, (double)x[i]);
-        largest_y = fmax(largest_y, (double)y[i]);
+        largest_x = (double)x[i] > largest_x ? (double)x[i] : largest_x; /* GCC 12 breaks off at fmax here, on aarch64 */
+        largest_y = (double)y[i] > largest_y ? (double)y[i] : largest_y;
     }
     for (ptrdiff_t i = 0; i < length; i++) {
         double p = exp_over((double)x[i] - largest_x, row->temperature);

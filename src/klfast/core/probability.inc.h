@@ -112,10 +112,12 @@ static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_a
     state->second = F(lane_total)(&sums->second);
     state->largest = (double)largest;
     if (impossible < 0) state->flags |= IS_INFINITE;
+    /* The term of a q of zero is no number, or another NaN is hidden behind it: not for this loop to say. */
+    int unclear = impossible < 0 && state->first.high != state->first.high;
     int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
     int tiny =
         (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
-    return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && largest < INFINITY;
+    return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && !unclear && largest < INFINITY;
 }
 
 static void F(wide_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);

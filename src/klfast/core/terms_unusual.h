@@ -59,7 +59,8 @@ static double gaussian_any(double mu, exp_terms_f64 terms) {
  * large as mu is small. */
 static double gaussian_pair_any(double mu, double logvar2, exp_terms_f64 terms) {
     double quarter = exp_any(-0.25 * logvar2);
-    double distance = mu == 0 ? 0.0 : mu * quarter * quarter;
+    int is_none = mu == 0 || (logvar2 == HUGE_VAL && mu == mu); /* an infinite mean is not far from one so uncertain */
+    double distance = is_none ? 0.0 : mu * quarter * quarter;
     return gaussian_any(distance, terms);
 }
 

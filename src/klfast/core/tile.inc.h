@@ -145,8 +145,9 @@ static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const R
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double value = tile.first[j] + (with_second ? tile.second[j] : 0.0);
-        certain[j] = tile.is_sound[j];
-        result[j] = tile.is_infinite[j] && value == value ? HUGE_VAL : value;
+        /* The term of a q of zero is no number, or another NaN is hidden behind it: not for this loop to say. */
+        certain[j] = tile.is_sound[j] & !(tile.is_infinite[j] & (value != value));
+        result[j] = tile.is_infinite[j] ? HUGE_VAL : value;
     }
     return lane_bits(certain, LANES);
 }

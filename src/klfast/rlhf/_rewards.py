@@ -168,8 +168,10 @@ def _add_scores(tokens, target, scores, beta, last):
     penalty = np.zeros(some.size)
     again = Sequences(*at_last, tokens.kind, None, None, tokens.clip, None, 1)
     again.terms(tokens.kind, [penalty])
-    values = scores[some] - beta * penalty
-    if target.dtype == np.uint16 or target.dtype.name == "bfloat16":
-        target.view(np.uint16)[place] = _layout.rounded_once(values)
-    else:
-        target[place] = values
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = scores[some] - beta * penalty
+    with np.errstate(over="ignore"):
+        if target.dtype == np.uint16 or target.dtype.name == "bfloat16":
+            target.view(np.uint16)[place] = _layout.rounded_once(values)
+        else:
+            target[place] = values

@@ -66,15 +66,17 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None, *, n_threads=None, d
     if count == 0:
         return ImportanceRatioStats(0, *[float("nan")] * 6)
     largest = np.max(table[:, 6])
-    if not 1e-300 < weight_squares < 1e300 and np.isfinite(largest):
-        tokens.parameters = {"shift": largest}
-        shifted = tokens.terms("ratio_stats").reshape(-1, 8)
-        sample_size = _total(shifted[:, 4]) ** 2 / _total(shifted[:, 5])
-    else:
-        sample_size = np.float64(weights) ** 2 / weight_squares
-    figures = weights / count, sample_size, squares / count, -ratios / count, gaps / count, np.max(table[:, 7])
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of ratios that are infinite
+        if not 1e-300 < weight_squares < 1e300 and np.isfinite(largest):
+            tokens.parameters = {"shift": largest}
+            shifted = tokens.terms("ratio_stats").reshape(-1, 8)
+            sample_size = _total(shifted[:, 4]) ** 2 / _total(shifted[:, 5])
+        else:
+            sample_size = np.float64(weights) ** 2 / weight_squares
+        figures = weights / count, sample_size, squares / count, -ratios / count, gaps / count, np.max(table[:, 7])
     return ImportanceRatioStats(int(count), *map(float, figures))
 
 
 def _total(column):
-    return np.float64(np.sum(column))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.float64(np.sum(column))
