@@ -9,16 +9,20 @@ import sys
 from pathlib import Path
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
-VERSIONED = ("klfast", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "optax", "numkong", "mpmath")
+VERSIONED = ("klfast", "numpy", "scipy", "numba", "torch", "jax", "jaxlib", "optax", "numkong", "mpmath", "ml_dtypes")
 
 
 def cpu_name():
+    """What the system calls the CPU; with family and model where that name would fit many, as in virtual machines."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.lower().startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    first = info.read_text().split("\n\n")[0]
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    name = found.get("model name") or platform.processor() or platform.machine()
+    if "model" in found and not any(map(str.isdigit, name)):
+        name += f", family {found.get('cpu family')}, model {found['model']}"
+    return name
 
 
 def available_cores():
@@ -44,13 +48,14 @@ def describe_machine(n_threads):
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    versions["klfast"] = klfast.__version__  # which may not be installed, only importable
     return {
         "cpu": cpu_name(),
         "system": platform.system(),
         "architecture": platform.machine(),
         "cores": available_cores(),
         "cache_kib": cache_kib(),
-        "cpu_target": klfast._kernels.cpu_target(),
+        "level": klfast._kernels.cpu_target(),
         "threads": n_threads,
         "versions": versions,
     }
@@ -60,7 +65,7 @@ def print_machine(machine):
     caches = ", ".join(f"{name} {size} KiB" for name, size in machine["cache_kib"].items())
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     print(f"CPU: {machine['cpu']}, {machine['cores']} cores; cache of one core: {caches or 'unknown'}")
-    print(f"klfast CPU target: {machine['cpu_target']}; threads: {machine['threads']}")
+    print(f"klfast CPU target: {machine['level']}; threads: {machine['threads']}")
     print(f"Versions: {versions}")
 
 

@@ -4,6 +4,7 @@ import time
 
 # Between two contestants the idle threads of the first may still spin for a moment and hold the cores of the second.
 SETTLE_SECONDS = 0.005
+LONG_SECONDS = 0.2  # a call in which waking threads and filling the cache are no noticeable part
 
 
 def seconds_for(call, repeats):
@@ -25,7 +26,9 @@ def alternate(calls, repeats, n_rounds):
     """Time every call once a round, each round beginning with another one.
 
     Before each sample its contestant makes one call that is not timed: it wakes its threads and brings into the cache
-    what its own last call would have left there. Returns seconds per call: a list of n_rounds samples for each name.
+    what its own last call would have left there. Calls that take long go without.
+
+    Returns seconds per call: a list of n_rounds samples for each name.
     """
     names = list(calls)
     samples = {name: [] for name in names}
@@ -33,6 +36,7 @@ def alternate(calls, repeats, n_rounds):
         first = round_number % max(1, len(names))
         for name in names[first:] + names[:first]:
             time.sleep(SETTLE_SECONDS)
-            calls[name]()
+            if not samples[name] or samples[name][-1] < LONG_SECONDS:
+                calls[name]()
             samples[name].append(seconds_for(calls[name], repeats[name]) / repeats[name])
     return samples

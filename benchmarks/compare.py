@@ -3,13 +3,12 @@
     python benchmarks/compare.py                        the usual run
     python benchmarks/compare.py --quick --peers numpy  a first look
     python benchmarks/compare.py --only "kl_divergence .*float64" --json result.json
+    python benchmarks/compare.py --set readme --json results/figures.json
 
 README.md beside this file says what is compared with what and how to read the tables.
 """
 
 import argparse
-import json
-import math
 import re
 import statistics
 import sys
@@ -21,7 +20,9 @@ from _arrays import make_arrays
 from _cases import accuracy_cases
 from _exact import exact_results, flattened, largest_error
 from _peers import PEER_LOADERS, load_contestants
+from _published import SETS
 from _report import available_cores, describe_machine, is_in_cache, print_machine, print_result, print_summary
+from _store import add_row, empty_report, key, load_report, now, write_report
 from _timing import alternate, repeats_for
 from _workloads import LEVELS, all_workloads
 
@@ -37,32 +38,43 @@ def parse_arguments(arguments=None):
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--quick", action="store_true", help="small workloads only")
     level.add_argument("--full", action="store_true", help="also the largest workloads")
+    level.add_argument("--set", choices=SETS, metavar="NAME", help=f"rows that are published: {', '.join(SETS)}")
     parser.add_argument("--only", metavar="PATTERN", help="a regular expression that the workload's name must contain")
-    parser.add_argument("--peers", metavar="A,B", help=f"the peers to load (default: {','.join(PEER_LOADERS)})")
+    parser.add_argument("--peers", metavar="A,B", help=f"the peers to load, or none (default: {','.join(PEER_LOADERS)})")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with base.npy, test_q8.npy and targets.npy")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the file that takes all figures; what it has is kept")
+    parser.add_argument("--since", metavar="TIME", help="leave out rows that the file of --json has from then or later")
     options = parser.parse_args(arguments)
     for name in ("threads", "rounds"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name}: {getattr(options, name)} is less than 1")
     options.threads = options.threads or available_cores()
     options.rounds = options.rounds or (3 if options.quick else 9)
-    options.peers = list(PEER_LOADERS) if options.peers is None else options.peers.split(",")
+    options.peers = parse_peers(options.peers)
     unknown = set(options.peers) - set(PEER_LOADERS)
     if unknown:
         parser.error(f"--peers: {sorted(unknown)[0]!r} is none of {', '.join(PEER_LOADERS)}")
+    if options.since and options.json is None:
+        parser.error("--since: needs --json")
     options.level = "quick" if options.quick else "full" if options.full else "default"
     options.sample_seconds = QUICK_SAMPLE_SECONDS if options.quick else SAMPLE_SECONDS
     return options
 
 
+def parse_peers(text):
+    if text is None:
+        return list(PEER_LOADERS)
+    return [] if text == "none" else text.split(",")
+
+
 def choose_workloads(options):
-    levels = LEVELS[: LEVELS.index(options.level) + 1]
-    return [
-        workload
-        for workload in all_workloads(options.data)
-        if workload.level in levels and re.search(options.only or "", workload.name) and workload.is_possible
-    ]
+    workloads = [workload for workload in all_workloads(options.data) if workload.is_possible]
+    if options.set:
+        workloads = [workload for workload in workloads if workload.name in SETS[options.set]]
+    else:
+        levels = LEVELS[: LEVELS.index(options.level) + 1]
+        workloads = [workload for workload in workloads if workload.level in levels]
+    return [workload for workload in workloads if re.search(options.only or "", workload.name)]
 
 
 class Truth:
@@ -126,6 +138,8 @@ def run_workload(workload, contestants, options, machine):
     ]
     add_ratios(entries, n_bytes)
     return {
+        "name": workload.name,
+        "level": machine["level"],
         "operation": workload.operation,
         "shape": list(workload.shape),
         "shape_text": workload.shape_text,
@@ -140,7 +154,7 @@ def run_workload(workload, contestants, options, machine):
 
 
 def add_ratios(entries, n_bytes):
-    """Medians, bests, and what follows from them; None where there is nothing to compare with."""
+    """Medians, bests, spreads, and what follows from them; None where there is nothing to compare with."""
     medians = {entry["name"]: statistics.median(entry["samples_ms"]) for entry in entries if entry["samples_ms"]}
     baselines = {entry["name"]: medians.get(entry["name"]) for entry in entries if entry["is_baseline"]}
     own = medians.get("klfast")
@@ -148,6 +162,7 @@ def add_ratios(entries, n_bytes):
         median = medians.get(entry["name"])
         entry["median_ms"] = median
         entry["best_ms"] = min(entry["samples_ms"], default=None)
+        entry["quartiles_ms"] = quartiles(entry["samples_ms"])
         entry["gb_per_s"] = median and n_bytes / median / 1e6
         entry["ratio_to"] = {
             name: baseline / median if baseline and median else None for name, baseline in baselines.items()
@@ -155,13 +170,12 @@ def add_ratios(entries, n_bytes):
         entry["times_klfast"] = median / own if own and median else None
 
 
-def without_infinities(value):
-    """The same structure with NaN and infinity as text, which JSON has no numbers for."""
-    if isinstance(value, dict):
-        return {key: without_infinities(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_infinities(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def quartiles(samples):
+    """The spread: between which times the middle half of the samples lies; None where there is nothing to spread."""
+    if len(samples) < 2:
+        return None
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return [low, high]
 
 
 def print_notes(contestants, missing):
@@ -170,6 +184,23 @@ def print_notes(contestants, missing):
             print(f"{contestant.name}: threads: {contestant.threads}")
     for package, reason in missing.items():
         print(f"{package}: missing ({reason})")
+
+
+def measure(workloads, contestants, options, context):
+    """Every workload's row, printed, and written to the file as soon as it is known: a run may be cut off and go on later."""
+    report = load_report(options.json) if options.json else empty_report()
+    present = {key(row) for row in report["rows"] if options.since and row["date"] >= options.since}
+    results = []
+    for workload in workloads:
+        if (workload.name, context["machine"]["level"]) in present:
+            continue
+        circumstances = now()
+        results.append(run_workload(workload, contestants, options, context["machine"]))
+        print_result(results[-1])
+        if options.json:
+            add_row(report, circumstances | results[-1], context)
+            write_report(report, options.json)
+    return results
 
 
 def main(arguments=None):
@@ -183,15 +214,10 @@ def main(arguments=None):
     machine = describe_machine(options.threads)
     print_machine(machine)
     print_notes(contestants, missing)
-    results = []
-    for workload in workloads:
-        results.append(run_workload(workload, contestants, options, machine))
-        print_result(results[-1])
+    settings = {"rounds": options.rounds, "sample_seconds": options.sample_seconds, "peers": options.peers}
+    context = {"machine": machine, "settings": settings, "missing": missing}
+    results = measure(workloads, contestants, options, context)
     print_summary(results, list(dict.fromkeys(contestant.package for contestant in contestants)))
-    if options.json:
-        settings = {"level": options.level, "rounds": options.rounds, "sample_seconds": options.sample_seconds}
-        report = {"machine": machine, "settings": settings, "missing": missing, "results": results}
-        options.json.write_text(json.dumps(without_infinities(report), indent=2, allow_nan=False) + "\n")
     own = [entry for result in results for entry in result["contestants"] if entry["package"] == "klfast"]
     return 1 if any(entry["failure"] for entry in own) else 0
 

@@ -1,0 +1,1 @@
+"""The suite for asv: every public function and every compiled operation, timed from commit to commit."""
