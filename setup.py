@@ -4,8 +4,10 @@ KLFAST_OPENMP=0 builds without OpenMP, 1 insists on it, auto (the default) takes
 """
 
 import os
-import platform
+import shutil
+import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -35,26 +37,55 @@ Install one, with Python's headers, and try again:
 
 
 class BuildKernels(build_ext):
-    """Compiles the level files one by one, with their own flags, and links them into the module."""
+    """Compiles the C files, those of CPU levels with flags of their own, and links them into the module."""
 
     def build_extension(self, extension):
+        if self.compiler.compiler_type == "msvc":
+            self._take_clang_cl()
         self._require_compiler()
-        is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-        levels = X86_LEVELS if is_x86 else {"baseline": []}
-        macros = [("KLFAST_X86_LEVELS", "1")] if is_x86 else []
-        self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
-        for level, flags in levels.items():
-            extension.extra_objects += self._compile(f"{CORE}/level_{level}.c", FLAGS + flags, [])
-        for name in ("targets", "read", "walk", "write", "terms", "topk", "share", "share_pool"):
-            extension.extra_objects += self._compile(f"{CORE}/{name}.c", FLAGS, macros)
         openmp = self._openmp_flags()
-        extension.extra_objects += self._compile(f"{CORE}/share_openmp.c", FLAGS + openmp, [])
-        extension.extra_compile_args += ["-O2", "-fvisibility=hidden", *DEBUG_INFORMATION]
+        is_x86 = self.plat_name.rpartition("-")[2] in ("x86_64", "amd64", "universal2")
+        levels = X86_LEVELS if is_x86 else {"baseline": []}
+        self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
+        shared = self._for_x86(["-DKLFAST_X86_LEVELS=1"]) if is_x86 else []
+        jobs = [(f"level_{level}", self._for_x86(flags)) for level, flags in reversed(levels.items())]
+        jobs += [(name, shared) for name in ("targets", "read", "walk", "write", "terms", "topk", "share", "share_pool")]
+        jobs.append(("share_openmp", openmp))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for objects in pool.map(self._compile, *zip(*jobs)):
+                extension.extra_objects += objects
+        extension.extra_compile_args += self._as_understood(["-O2", "-fvisibility=hidden", *DEBUG_INFORMATION])
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
+        if os.name == "nt" and sysconfig.get_config_var("Py_GIL_DISABLED"):
+            extension.define_macros.append(("Py_GIL_DISABLED", "1"))  # elsewhere Python's headers know it
         super().build_extension(extension)
 
-    def _compile(self, source, flags, macros):
-        return self.compiler.compile([source], output_dir=self.build_temp, macros=macros, extra_postargs=flags)
+    def _compile(self, name, flags):
+        source, flags = f"{CORE}/{name}.c", self._as_understood(FLAGS + flags)
+        return self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags)
+
+    def _for_x86(self, flags):
+        """Flags for x86-64 alone, where a module for two kinds of CPU is compiled at once, as on macOS."""
+        if not self.plat_name.endswith("-universal2"):
+            return flags
+        return [word for flag in flags for word in ("-Xarch_x86_64", flag)]
+
+    def _take_clang_cl(self):
+        """Microsoft's compiler knows neither the flags nor the vectors of the kernels; clang-cl has the same conventions."""
+        compiler, machine = shutil.which("clang-cl"), {"win-amd64": "x86_64", "win-arm64": "aarch64"}.get(self.plat_name)
+        if compiler is None or machine is None:
+            raise SystemExit(NO_COMPILER)
+        if not self.compiler.initialized:
+            self.compiler.initialize(self.plat_name)
+        self.compiler.cc = compiler
+        options = [option for option in self.compiler.compile_options if option != "/GL"]  # which only Microsoft's linker reads
+        self.compiler.compile_options = [*options, f"--target={machine}-pc-windows-msvc"]
+
+    def _as_understood(self, flags):
+        """The flags as the compiler takes them. On Windows nothing is exported anyway, and debug information not asked for."""
+        if self.compiler.compiler_type != "msvc":
+            return flags
+        return [f"/clang:{flag}" for flag in flags if flag not in ("-fvisibility=hidden", "-g0")]
 
     def _try(self, code, flags):
         """Whether a small program compiles and links with these flags."""
@@ -77,7 +108,7 @@ class BuildKernels(build_ext):
         wanted = os.environ.get("KLFAST_OPENMP", "auto")
         if wanted not in ("0", "1", "auto"):
             raise SystemExit(f"KLFAST_OPENMP={wanted!r} is none of 0, 1, auto")
-        if wanted == "0":
+        if wanted == "0" or (wanted == "auto" and os.name == "nt"):
             return []
         if self._try("#include <omp.h>\nint main(void) { return omp_get_max_threads() == 0; }\n", ["-fopenmp"]):
             return ["-fopenmp"]

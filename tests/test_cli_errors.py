@@ -75,8 +75,10 @@ def header(shape, descr="<f4"):
     return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"
 
 
-def changed_target(row, value):
-    return np.where(np.arange(4) == row, value, TARGETS)
+def changed_target(row, value, dtype=np.int64):
+    targets = TARGETS.astype(dtype)
+    targets[row] = value
+    return targets
 
 
 FAILURES = {
@@ -120,7 +122,7 @@ FAILURES = {
     "negative target": spoiled("targets.npy", changed_target(2, -1), "-1", "row 2", "0 to 5"),
     "target too large": spoiled("targets.npy", changed_target(1, 6), "target 6", "row 1", "0 to 5"),
     "target beyond int64": spoiled(
-        "targets.npy", changed_target(3, 2**64 - 1).astype(np.uint64), f"target {2**64 - 1}", "row 3"
+        "targets.npy", changed_target(3, 2**64 - 1, np.uint64), f"target {2**64 - 1}", "row 3"
     ),
     # Outputs.
     "output in no directory": asked({"--csv": "nowhere/out.csv"}, "nowhere/out.csv", "No such file"),

@@ -117,4 +117,6 @@ def test_what_is_no_number_warns_of_nothing():
     listed = np.array([[1e300, -1.0]])
     assert distill.topk_kl(listed, [[0, 1]], np.zeros((1, 3)), tail="none", temperature=7.0).shape == (1,)
     none = np.zeros(1, bool)
+    gradient = rlhf.kl_estimate_grad([[-1.0]], [[-2.0]], "k1", [[False]], reduction="sequence_mean", grad_output=0.0)
+    assert gradient.tolist() == [[0.0]]
     distill.topk_kl_grad([[-1.0, -INF]], [[0, 1]], np.zeros((1, 3)), tail="none", mask=none, reduction="mean")

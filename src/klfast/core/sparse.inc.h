@@ -29,7 +29,7 @@ static ALWAYS_INLINE uint64_t F(group_bits)(const REAL *group) {
 }
 
 static ALWAYS_INLINE void F(copy_group)(REAL *to, const REAL *from) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
     *(F(vector) *)to = *(const F(vector) *)from;
 #else
     memcpy(to, from, 32);

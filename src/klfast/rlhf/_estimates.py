@@ -154,7 +154,8 @@ def kl_estimate_grad(
     factors = None
     if reduction != "none":
         share, _ = shares(tokens.counts(), reduction)
-        factors = np.broadcast_to(share * (1.0 if given is None else given[0]), tokens.rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # the share of a sequence of no tokens is infinite
+            factors = np.broadcast_to(share * (1.0 if given is None else given[0]), tokens.rows)
     tokens.terms(f"{kind}_grad", [target], factors)
     if reduction == "none" and given is not None:
         multiply(target, given.reshape(target.shape), tokens.chosen)
