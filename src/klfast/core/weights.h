@@ -115,7 +115,8 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
     if (needs_scaling(s, row)) return 1;
     double w = -q / p, whole = 1.0 + w;
     if (!(p > 0)) return 0;
-    if (!(whole > 0x1p-20 && whole < 0x1p20) && !row->was_summed) { /* the guess was worth nothing */
+    /* The guess was worth nothing: far below 1, `whole` has lost the digits that its logarithm needs. */
+    if (!(whole > 0.25 && whole < 0x1p20) && !row->was_summed) {
         row->walk = WALK_SUMS;
         return 1;
     }
@@ -168,7 +169,9 @@ static int cross_entropy_finish(const klfast_state *state, klfast_row *row, doub
     }
     double excess = s->largest > 0 ? (s->largest - row->constant) + sum_value(s->second)
                                    : (s->second.high - row->constant) + s->second.low;
-    double correction = log1p_any(excess / row->constant), value = sum_value(s->first) / p + correction;
+    double share = excess / row->constant, value = sum_value(s->first) / p;
+    double correction = share > -0.5 ? log1p_any(share) : log_ratio_any(q, row->constant);
+    value += correction;
     if (row->repeats == 0 && !(value >= SMALL_CROSS_ENTROPY && fabs(correction) <= 0.25 * value)) {
         row->repeats = 1;
         row->walk = WALK_CAREFUL;

@@ -1,0 +1,48 @@
+"""Rows of which a sample tells nothing: the first walk over a long row works with a guess of its sums, and however far off it
+is, the result is as accurate as promised."""
+
+import functools
+
+import numpy as np
+import oracles
+import pytest
+from cpu_levels import LEVELS, call
+from test_accuracy_probability import BOUNDS, DTYPES, OPERATIONS, arguments
+
+# What one entry of p, or of q, has more than all others together; the others add up to 1, so that the row looks normalised.
+FACTORS = (2, 5, 30, 1e3, 4e4, 3e5, 2e6, 1e9)
+LENGTHS = (145, 700, 3000, 10_000)
+
+
+@functools.cache
+def row_pair(length, dtype, factor, heavy):
+    random = np.random.default_rng(length)
+    p, q = random.dirichlet(np.ones(length), 2)
+    q = np.where(random.random(length) < 0.5, q * 2.0**-40, q) if heavy == "p where q is small" else q
+    place = length // 3 + 1
+    if heavy != "q":
+        p[place] = factor
+    if heavy == "p where q is small":
+        q[place] = 2.0**-60
+    if heavy in ("q", "both"):
+        q[-place] = factor
+    return p.astype(dtype), q.astype(dtype)
+
+
+@functools.cache
+def exact_value(operation, *description):
+    rows = [row.astype(np.float64) for row in arguments(operation, *row_pair(*description))]
+    return getattr(oracles, operation)(*rows)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("heavy", ("p", "q", "both", "p where q is small"))
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_guess_that_is_far_off_costs_no_digit(operation, dtype, length, heavy, level):
+    for factor in FACTORS:
+        description = length, dtype, factor, heavy
+        result = call(level, operation, *arguments(operation, *row_pair(*description)))
+        error = oracles.relative_error(result, exact_value(operation, *description))
+        assert error <= BOUNDS[operation, dtype], f"factor {factor}: {error / BOUNDS[operation, dtype]:.3g} times the bound"
