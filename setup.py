@@ -26,6 +26,9 @@ X86_LEVELS = {
     "x86_64_v3": ["-march=x86-64-v3"],
     "x86_64_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+# The chains of operations of a step are long and do not depend on each other: laid side by side they leave the CPU less to
+# reorder, 5 to 10 % of the time on Intel. Where there are 32 registers for it; Clang does so anyway.
+SIDE_BY_SIDE = ["-fschedule-insns", "-fsched-pressure"]
 NO_COMPILER = """
 klfast is compiled from C and Cython, and no C compiler was found that works and finds Python.h.
 Install one, with Python's headers, and try again:
@@ -45,9 +48,11 @@ class BuildKernels(build_ext):
         self._require_compiler()
         openmp = self._openmp_flags()
         is_x86 = self.plat_name.rpartition("-")[2] in ("x86_64", "amd64", "universal2")
-        levels = X86_LEVELS if is_x86 else {"baseline": []}
+        levels = dict(X86_LEVELS) if is_x86 else {"baseline": []}
         self.announce(f"klfast: CPU levels {', '.join(levels)}", level=2)
         shared = self._for_x86(["-DKLFAST_X86_LEVELS=1"]) if is_x86 else []
+        if "x86_64_v4" in levels and self._try("int main(void) { return 0; }\n", SIDE_BY_SIDE):
+            levels["x86_64_v4"] = levels["x86_64_v4"] + SIDE_BY_SIDE
         jobs = [(f"level_{level}", self._for_x86(flags)) for level, flags in reversed(levels.items())]
         jobs += [(name, shared) for name in ("targets", "read", "walk", "write", "terms", "topk", "share", "share_pool")]
         jobs.append(("share_openmp", openmp))

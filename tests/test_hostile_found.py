@@ -120,3 +120,11 @@ def test_what_is_no_number_warns_of_nothing():
     gradient = rlhf.kl_estimate_grad([[-1.0]], [[-2.0]], "k1", [[False]], reduction="sequence_mean", grad_output=0.0)
     assert gradient.tolist() == [[0.0]]
     distill.topk_kl_grad([[-1.0, -INF]], [[0, 1]], np.zeros((1, 3)), tail="none", mask=none, reduction="mean")
+
+
+@pytest.mark.parametrize("options", ({"label_smoothing": 0.1}, {"weight": np.array([1.0, 2.0, 3.0])}))
+def test_targets_whose_sum_leaves_the_range_are_as_good_as_any(options):
+    target = np.array([[1.5, 1.0, 0.5], [0.0, 1.0, 3.0]])
+    x = np.array([[0.0, 1.0, 2.0], [3.0, -1.0, 0.5]])
+    expected = logits.cross_entropy(x, target, **options)
+    np.testing.assert_array_equal(logits.cross_entropy(x, target * 2.0**1022, **options), expected)

@@ -215,6 +215,8 @@ class _Loss:
         probabilities[~(probabilities >= 0.0)] = np.nan
         with np.errstate(divide="ignore", invalid="ignore"):
             if not self.parameters["is_raw"]:
+                largest = np.max(probabilities, axis=-1, keepdims=True, initial=0.0)
+                probabilities *= np.where(largest > 2.0**900, 2.0**-100, 1.0)  # or their sum would be infinite
                 probabilities /= np.sum(probabilities, axis=-1, keepdims=True)
             if self.smoothing > 0:
                 spread = included & (classes_last(x.numbers()) > -np.inf) if self.smooths_finite else included

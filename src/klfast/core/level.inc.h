@@ -140,9 +140,12 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
      ROW(NAME, f64, JOIN, FINISH, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0)}
 #define COMPARISON(NAME) WEIGHTS(NAME, weights_join, NAME##_finish, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, weights_join, raw_##NAME##_finish, tile_raw_##NAME, NO_CONSTANT, 2)
-#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS) \
-    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, WRITE##_f32, UNWRITTEN, logits_block_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
-     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, WRITE##_f64, UNWRITTEN, logits_block_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
+#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK) \
+    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
+     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
+#define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block)
+#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE) SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block)
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
@@ -179,22 +182,22 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0)},
-            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl, 0.0, 2),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js, 0.0, 2),
-            [LOGITS_ENTROPY] = LOGITS(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
-                                      write_entropy, 0.0, 1),
-            [LOGITS_LOGSUMEXP] = LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0, 1),
-            [LOGITS_SOFTMAX] = LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_softmax, write_softmax, 0.0, 1),
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js),
+            [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
+                                       write_entropy, 0.0),
+            [LOGITS_LOGSUMEXP] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0),
+            [LOGITS_SOFTMAX] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_softmax, write_softmax, 0.0),
             [LOGITS_LOG_SOFTMAX] =
-                LOGITS(logsumexp, softmax_join, logsumexp_finish, tile_log_softmax, write_log_softmax, -HUGE_VAL, 1),
-            [LOGITS_CROSS_ENTROPY] = LOGITS(logsumexp, softmax_join, logits_cross_entropy_finish,
-                                            tile_logits_cross_entropy, write_cross_entropy, 0.0, 1),
-            [LOGITS_SMOOTHED_CROSS_ENTROPY] = LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, none,
-                                                     write_cross_entropy, 0.0, 2),
+                SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_log_softmax, write_log_softmax, -HUGE_VAL),
+            [LOGITS_CROSS_ENTROPY] = SOFTMAX(logsumexp, softmax_join, logits_cross_entropy_finish,
+                                             tile_logits_cross_entropy, write_cross_entropy, 0.0),
+            [LOGITS_SMOOTHED_CROSS_ENTROPY] =
+                LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, none, write_cross_entropy),
             [LOGITS_SOFT_CROSS_ENTROPY] =
-                LOGITS(logits_cross, logits_cross_join, soft_cross_entropy_finish, none, write_cross_entropy, 0.0, 2),
+                LOGITS(logits_cross, logits_cross_join, soft_cross_entropy_finish, none, write_cross_entropy),
             [LOGITS_TOKEN_LOGPROBS] =
-                LOGITS(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0, 1),
+                SOFTMAX(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0),
         },
     .elementwise = {[ENTR] = {entr_f32, entr_f64},
                     [REL_ENTR] = {rel_entr_f32, rel_entr_f64},

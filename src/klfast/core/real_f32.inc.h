@@ -34,6 +34,7 @@
 #define EXP_NEGLIGIBLE 87
 /* Logits: a block with its exponentials stays in the nearest cache. Beyond these a block is computed again in double. */
 #define LOGITS_BLOCK 2048
+#define SOFTMAX_BLOCK 4096
 #define SMALLEST_LOGITS_GAP 0x1p-80
 #define LARGEST_LOGITS_GAP 0x1p60
 #define SMALLEST_REST 0x1p-80

@@ -33,6 +33,7 @@
 #define EXP_NEGLIGIBLE 700
 /* Logits: a block with its exponentials stays in the nearest cache. Beyond these a block is computed again in double. */
 #define LOGITS_BLOCK 1024
+#define SOFTMAX_BLOCK 2048
 #define SMALLEST_LOGITS_GAP 0x1p-900
 #define LARGEST_LOGITS_GAP 0x1p900
 #define SMALLEST_REST 0x1p-900

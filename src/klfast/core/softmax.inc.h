@@ -46,14 +46,24 @@ static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
     return left[0];
 }
 
-/* The largest logit; NaN is not noticed. */
-static ALWAYS_INLINE REAL F(find_largest)(const REAL *x, ptrdiff_t length) {
+/* The largest of every lane, so far. */
+static ALWAYS_INLINE void F(find_lane_largest)(REAL *largest, const REAL *x, ptrdiff_t length) {
     REAL lane[STEP], padded[STEP];
+    ptrdiff_t i = 0;
     for (int j = 0; j < STEP; j++) lane[j] = -INFINITY;
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
+    for (; i + STEP <= length; i += STEP)
+        for (int j = 0; j < STEP; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    if (i < length) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
         for (int j = 0; j < STEP; j++) lane[j] = a[j] > lane[j] ? a[j] : lane[j];
     }
+    for (int j = 0; j < STEP; j++) largest[j] = lane[j];
+}
+
+/* The largest logit; NaN is not noticed. */
+static ALWAYS_INLINE REAL F(find_largest)(const REAL *x, ptrdiff_t length) {
+    REAL lane[STEP];
+    F(find_lane_largest)(lane, x, length);
     return F(largest_of)(lane, STEP);
 }
 
@@ -67,50 +77,90 @@ static int F(are_usable)(const REAL *x, ptrdiff_t length) {
 static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
                                const int with_value);
 
-/* All that equal the largest are counted, the others summed without them. */
+/* The sums of a block. */
+typedef struct {
+    F(lanes) rest, value;
+    INTEGER count[STEP];
+} F(softmax_sums);
+
+static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, REAL largest, F(exponent_scale) scale,
+                                          const F(klfast_exponential) *e, const int is_lower, const int with_value) {
+    REAL rest[STEP], value[STEP];
+    for (int j = 0; j < STEP; j++) {
+        REAL part = F(scaled_exp)(a[j], scale, e), held = a[j] < scale.lowest ? scale.lowest : a[j];
+        rest[j] = is_lower || a[j] != largest ? part : 0;
+        if (!is_lower) sums->count[j] += a[j] == largest;
+        if (with_value) value[j] = part * (largest - held);
+    }
+    F(fold)(&sums->rest, rest);
+    F(end_run)(&sums->rest);
+    if (with_value) F(fold)(&sums->value, value);
+    if (with_value) F(end_run)(&sums->value);
+}
+
+/* Elements first ... end - 1. Those that equal the largest are counted, the others summed without them; where it is known
+ * that none does (`is_lower`), nothing needs to be looked at. */
+static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *all, const REAL *x, ptrdiff_t first, ptrdiff_t end, REAL largest,
+                                           F(exponent_scale) scale, const F(klfast_exponential) *e,
+                                           const klfast_ahead *ahead, const int is_lower, const int with_value) {
+    F(softmax_sums) *sums = all;
+    REAL padded[STEP];
+    ptrdiff_t i = first;
+    for (; i + STEP <= end; i += STEP) {
+        F(prefetch_step)(ahead, i);
+        F(softmax_step)(sums, x + i, largest, scale, e, is_lower, with_value);
+    }
+    if (i < end) {
+        F(prefetch_step)(ahead, i);
+        F(softmax_step)(sums, F(whole_step)(x, i, end, -INFINITY, padded), largest, scale, e, 0, with_value);
+    }
+}
+
+/* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
+enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+
 static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, ptrdiff_t length, REAL largest,
-                                           const klfast_row *row, const int with_value) {
-    REAL padded[STEP], rest[STEP], value[STEP];
-    INTEGER count_lane[STEP] = {0}, count = 0;
-    F(lanes) sum_rest = {{0}}, sum_value = {{0}};
+                                           const REAL (*lane)[STEP], const klfast_row *row, const int with_value) {
+    INTEGER count = 0;
+    F(softmax_sums) sums = {0};
     F(klfast_exponential) e = row->temperature->F(of);
     double fraction;
     REAL K = F(exponent_of_exp)(largest, &fraction, row->temperature);
     F(exponent_scale) scale = F(scale_by)(K, &e);
-    klfast_ahead ahead = F(further_on)(x, LOGITS_BLOCK);
+    klfast_ahead ahead = F(further_on)(x, SOFTMAX_BLOCK);
 
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
-        F(prefetch_step)(&ahead, i);
-        for (int j = 0; j < STEP; j++) {
-            REAL part = F(scaled_exp)(a[j], scale, &e), held = a[j] < scale.lowest ? scale.lowest : a[j];
-            rest[j] = a[j] != largest ? part : 0;
-            count_lane[j] += a[j] == largest;
-            if (with_value) value[j] = part * (largest - held);
-        }
-        F(fold)(&sum_rest, rest);
-        F(end_run)(&sum_rest);
-        if (with_value) F(fold)(&sum_value, value);
-        if (with_value) F(end_run)(&sum_value);
+    for (ptrdiff_t i = 0; i < length; i += F(PART), lane++) {
+        ptrdiff_t end = length - i < F(PART) ? length : i + F(PART);
+        INTEGER has_largest = 0;
+        for (int j = 0; j < STEP; j++) has_largest |= -(INTEGER)((*lane)[j] == largest);
+        if (has_largest) F(softmax_steps)(&sums, x, i, end, largest, scale, &e, &ahead, 0, with_value);
+        else F(softmax_steps)(&sums, x, i, end, largest, scale, &e, &ahead, 1, with_value);
     }
-    for (int j = 0; j < STEP; j++) count += count_lane[j];
+    for (int j = 0; j < STEP; j++) count += sums.count[j];
     state->count = (double)count;
     state->largest = largest;
-    state->rest = scaled_sum(F(lane_total)(&sum_rest), 1.0 / fraction);
-    if (with_value) state->value = scaled_sum(F(lane_total)(&sum_value), 1.0 / fraction);
+    state->rest = scaled_sum(F(lane_total)(&sums.rest), 1.0 / fraction);
+    if (with_value) state->value = scaled_sum(F(lane_total)(&sums.value), 1.0 / fraction);
 }
 
 static void F(softmax_any)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
                            const int with_value) {
-    REAL largest = F(find_largest)(x, length), limit = row->temperature->F(of).limit;
+    REAL limit = row->temperature->F(of).limit, lane[F(PARTS)][STEP], all[STEP], largest;
+    for (int j = 0; j < STEP; j++) all[j] = -INFINITY;
+    for (ptrdiff_t i = 0, part = 0; i < length; i += F(PART), part++) {
+        ptrdiff_t left = length - i;
+        F(find_lane_largest)(lane[part], x + i, left < F(PART) ? left : F(PART));
+        for (int j = 0; j < STEP; j++) all[j] = lane[part][j] > all[j] ? lane[part][j] : all[j];
+    }
+    largest = F(largest_of)(all, STEP);
     memset(state, 0, sizeof *state);
     if (!(largest <= limit && largest >= -limit)) {
         if (!F(are_usable)(x, length)) state->flags = HAS_NAN;
         else if (largest > -INFINITY) F(softmax_unusual)(state, x, length, row, with_value);
         return;
     }
-    if (with_value) F(softmax_sweep)(state, x, length, largest, row, 1);
-    else F(softmax_sweep)(state, x, length, largest, row, 0);
+    if (with_value) F(softmax_sweep)(state, x, length, largest, lane, row, 1);
+    else F(softmax_sweep)(state, x, length, largest, lane, row, 0);
     if (state->rest.high != state->rest.high) state->flags = HAS_NAN;
     /* So far below the maximum that entries may have sunk below the normal numbers: look with a wider exponent. */
     else if (state->rest.high < SMALLEST_REST && state->count < (double)length)

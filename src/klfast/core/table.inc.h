@@ -1,6 +1,6 @@
 /* The block functions as the table holds them. */
 
-enum { F(logits_block) = LOGITS_BLOCK, F(exp_limit) = (int)EXP_LIMIT };
+enum { F(logits_block) = LOGITS_BLOCK, F(softmax_block) = SOFTMAX_BLOCK, F(exp_limit) = (int)EXP_LIMIT };
 
 static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
                              const klfast_row *row) {

@@ -55,7 +55,8 @@ def kl_estimate(
     -------
     ndarray, or float64; or (value, int)
         In nats. For each token in the inputs' common type (float64 for integers); reduced, float64. Where nothing counts, means
-        are NaN and the sum is 0. inf where one of the two is -inf, or k3 leaves the range; NaN where both are, or one is NaN.
+        are NaN and the sum is 0. inf where one of the two is -inf (k1: -inf where `logp` is), or k3 leaves the range; NaN where
+        both are, or one is NaN.
 
     Raises
     ------
