@@ -223,8 +223,15 @@ def _centered(x):
     return [libmp.mpf_sub(value, largest) for value in _raw_numbers(x)]
 
 
+# exp of less is nothing at any of the PRECISIONS, even multiplied by the largest double; and takes long, since the logarithm
+# of 2 is needed to as many digits as the number has before its point.
+LOWEST_EXPONENT = libmp.from_int(-(2**20))
+
+
 def _exponentials(centered, precision):
-    return [libmp.mpf_exp(value, precision) for value in centered]
+    return [
+        libmp.fzero if libmp.mpf_lt(value, LOWEST_EXPONENT) else libmp.mpf_exp(value, precision) for value in centered
+    ]
 
 
 def _probabilities(centered, precision):
