@@ -1,16 +1,16 @@
 # ---- threads: who lends them, chosen once ----
 
-cdef dict drivers = {"serial": SERIAL_DRIVER, "pool": POOL_DRIVER, "openmp": OPENMP_DRIVER}
+cdef tuple drivers = ("serial", "pool", "openmp")  # by their numbers in share.h
 
 
 def threading_drivers():
     """The names of the drivers that this build has, the usual one last."""
-    return [name for name, number in drivers.items() if number != OPENMP_DRIVER or klfast_openmp_version()]
+    return list(drivers if klfast_openmp_version() else drivers[:OPENMP_DRIVER])
 
 
 def threading_driver():
     """The name of the driver in use; in a forked child it may be another one than in its parent."""
-    return next(name for name, number in drivers.items() if number == klfast_driver())
+    return drivers[klfast_driver()]
 
 
 def _choose_driver():
@@ -18,7 +18,7 @@ def _choose_driver():
     wanted = os.environ.get("KLFAST_THREADING") or possible[len(possible) - 1]
     if wanted not in possible:
         raise ImportError(f"KLFAST_THREADING={wanted!r} is not possible here; possible are {', '.join(possible)}")
-    klfast_use_driver(drivers[wanted])
+    klfast_use_driver(drivers.index(wanted))
 
 
 _choose_driver()
