@@ -182,16 +182,31 @@ static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, 
     }
 }
 
-static void count_tokens(klfast_term_state *state, const char *mask, ptrdiff_t start, ptrdiff_t length) {
+/* Where the last token stands that counts, or -1; 32 at a time, because padding can be most of a row. */
+static ptrdiff_t find_last(const char *mask, ptrdiff_t length) {
+    uint64_t words[4];
+    for (; length >= (ptrdiff_t)sizeof words; length -= (ptrdiff_t)sizeof words) {
+        memcpy(words, mask + length - (ptrdiff_t)sizeof words, sizeof words);
+        if (words[0] | words[1] | words[2] | words[3]) break;
+    }
+    while (length > 0 && !mask[length - 1]) length--;
+    return length - 1;
+}
+
+static ptrdiff_t count_true(const char *mask, ptrdiff_t length) {
     enum { LANES = 64 };
     unsigned char lane[LANES] = {0}; /* at most TERM_BLOCK/LANES each */
-    ptrdiff_t i = 0, count = 0, last = length - 1;
-    for (; mask && i + LANES <= length; i += LANES)
+    ptrdiff_t i = 0, count = 0;
+    for (; i + LANES <= length; i += LANES)
         for (int j = 0; j < LANES; j++) lane[j] += mask[i + j] != 0;
     for (int j = 0; j < LANES; j++) count += lane[j];
-    for (; mask && i < length; i++) count += mask[i] != 0;
-    while (mask && last >= 0 && !mask[last]) last--;
-    state->count = (double)(mask ? count : length);
+    for (; i < length; i++) count += mask[i] != 0;
+    return count;
+}
+
+static void count_tokens(klfast_term_state *state, const char *mask, ptrdiff_t start, ptrdiff_t length) {
+    ptrdiff_t last = mask ? find_last(mask, length) : length - 1;
+    state->count = (double)(mask ? count_true(mask, length) : length);
     state->last = last >= 0 ? (double)(start + last) : -1;
 }
 

@@ -189,6 +189,11 @@ static ALWAYS_INLINE INTEGER F(term_step)(const F(term_place) *at, ptrdiff_t len
     return unusual;
 }
 
+/* Ask for what is needed a little later. */
+static ALWAYS_INLINE void F(prefetch_terms)(const char *start, const int size) {
+    for (int line = 0; line < F(TERM_STEP) * size; line += KLFAST_LINE_BYTES) __builtin_prefetch(start + line);
+}
+
 static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, const int kind, const int inputs, const int values,
                                        const int has_mask) {
     const klfast_parameters *parameters = block->parameters;
@@ -196,7 +201,11 @@ static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, const int
     for (ptrdiff_t i = 0; i < block->length; i += F(TERM_STEP)) {
         ptrdiff_t length = block->length - i < F(TERM_STEP) ? block->length - i : F(TERM_STEP);
         F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
-        for (int k = 0; k < inputs; k++) at.input[k] = (const REAL *)block->input[k] + i;
+        for (int k = 0; k < inputs; k++) {
+            at.input[k] = (const REAL *)block->input[k] + i;
+            F(prefetch_terms)((const char *)(at.input[k] + F(AHEAD)), sizeof(REAL));
+        }
+        if (has_mask) F(prefetch_terms)(at.mask + F(AHEAD), 1);
         for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
         if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
     }
