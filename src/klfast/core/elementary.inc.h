@@ -88,6 +88,13 @@ static ALWAYS_INLINE REAL F(exp_parts)(REAL x, REAL *k) {
     return 1 + F(fma)(r * r, F(exp_polynomial)(r), r);
 }
 
+/* 2^k from k + EXPONENT_SHIFT; 0 for k = LOWEST_EXPONENT. The shift has the bits of an exponent's zero at its end, and what is
+ * above k falls out. */
+#define EXPONENT_SHIFT (ROUNDING_SHIFT - LOWEST_EXPONENT)
+static ALWAYS_INLINE REAL F(power_at)(REAL shifted) {
+    return F(from_bits)((INTEGER)((UNSIGNED)F(bits)(shifted) << MANTISSA_BITS));
+}
+
 /* e^d - 1 - d, never negative, e^d - 1 and e^d, together. */
 typedef struct {
     REAL gap, expm1, exp;
@@ -101,25 +108,29 @@ static ALWAYS_INLINE F(exp_terms) F(exp_terms_of)(REAL d, const int is_near) {
         REAL part = d * d * F(middle_exp_polynomial)(d), whole = d + part;
         return (F(exp_terms)){part, whole, 1 + whole};
     }
-    REAL shifted = F(fma)(d, LOG2_E, ROUNDING_SHIFT);
+    REAL shifted = F(fma)(d, LOG2_E, EXPONENT_SHIFT);
     REAL size = F(from_bits)(F(bits)(d) & (INTEGER)(~(UNSIGNED)0 >> 1)); /* one operation; d < 0 ? -d : d would be two */
-    shifted = size < EXP_TERMS_NEAR ? ROUNDING_SHIFT : shifted;
-    REAL k = shifted - ROUNDING_SHIFT, f = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, d));
-    REAL power = F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + ((INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT)))
-                                        << MANTISSA_BITS));
+    shifted = size < EXP_TERMS_NEAR ? EXPONENT_SHIFT : shifted;
+    REAL k = shifted - EXPONENT_SHIFT, f = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, d));
+    REAL power = F(power_at)(shifted);
     REAL less = power - 1, base = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, less));
     REAL near = f * f * F(middle_exp_polynomial)(f), grown = f + near;
     return (F(exp_terms)){F(fma)(power, near, F(fma)(less, f, base)), F(fma)(power, grown, less), F(fma)(power, grown, power)};
 }
 
-/* The same for exp(x/T); *shifted is k + ROUNDING_SHIFT. x/T rounds nowhere: T is in the constants. */
-static ALWAYS_INLINE REAL F(exp_at)(REAL x, const F(klfast_exponential) *e, REAL *shifted) {
-    *shifted = F(fma)(x, e->per_ln2, ROUNDING_SHIFT);
-    REAL k = *shifted - ROUNDING_SHIFT, r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x));
+/* The same for exp(x/T); *shifted is k + `shift`, which is an integer near ROUNDING_SHIFT. x/T rounds nowhere: T is in the
+ * constants. */
+static ALWAYS_INLINE REAL F(exp_beyond)(REAL x, const F(klfast_exponential) *e, REAL shift, REAL *shifted) {
+    *shifted = F(fma)(x, e->per_ln2, shift);
+    REAL k = *shifted - shift, r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x));
     REAL value = e->coefficient[0];
     FULLY_UNROLLED
     for (int i = 1; i < F(EXP_TERMS); i++) value = F(fma)(value, r, e->coefficient[i]);
     return F(fma)(value, r, 1);
+}
+
+static ALWAYS_INLINE REAL F(exp_at)(REAL x, const F(klfast_exponential) *e, REAL *shifted) {
+    return F(exp_beyond)(x, e, ROUNDING_SHIFT, shifted);
 }
 
 /* The constants of exp(x/T). T*ln 2 is `wide` + `wide_low`. */

@@ -95,3 +95,8 @@ static ALWAYS_INLINE void F(prefetch_step)(const klfast_ahead *ahead, ptrdiff_t 
 static ALWAYS_INLINE klfast_ahead F(further_on)(const REAL *array, ptrdiff_t distance) {
     return (klfast_ahead){(const char *)(array + distance), STEP * sizeof(REAL), 64};
 }
+
+/* What a row is told to ask for, or else what comes `distance` elements later. */
+static ALWAYS_INLINE klfast_ahead F(ahead_or)(const klfast_ahead *told, const REAL *array, ptrdiff_t distance) {
+    return told->start ? *told : F(further_on)(array, distance);
+}

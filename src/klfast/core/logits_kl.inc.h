@@ -21,10 +21,10 @@ static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL d, const F(klfa
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
     int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;
     REAL x = apart > e->negligible ? -e->negligible : far ? 0 : -apart;
-    REAL shifted = F(fma)(x, e->per_ln2, ROUNDING_SHIFT), k = close ? 0 : shifted - ROUNDING_SHIFT;
+    REAL shifted = F(fma)(x, e->per_ln2, EXPONENT_SHIFT), k = close ? 0 : shifted - EXPONENT_SHIFT;
     REAL r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x)) * e->inverse;
     REAL curve = r * r * F(wide_exp_polynomial)(r);
-    REAL power = (1 + (r + curve)) * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
+    REAL power = (1 + (r + curve)) * F(power_at)(shifted);
     REAL beyond = F(fma)(p, d - 1, far ? 0 : p * power);
     return close ? p * curve : beyond;
 }
@@ -99,6 +99,7 @@ typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale, scale_y;
     REAL center, largest_x, largest_y;
+    klfast_ahead ahead_x, ahead_y;
     double fraction;
 } F(logits_plan);
 
@@ -110,7 +111,7 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
     F(klfast_exponential) e = plan->e;
     F(exponent_scale) scale = plan->scale, scale_y = plan->scale_y;
     REAL center = plan->center;
-    klfast_ahead ahead_x = F(further_on)(x, LOGITS_BLOCK), ahead_y = F(further_on)(y, LOGITS_BLOCK);
+    klfast_ahead ahead_x = plan->ahead_x, ahead_y = plan->ahead_y;
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */
         const REAL *a = F(whole_step)(x, i, length, scale.lowest, padded_x);
@@ -186,6 +187,8 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     if (!(largest_x <= limit && largest_x >= -limit && lowest >= -limit && highest <= limit)) return 0;
     plan.e = row->temperature->F(of);
     plan.largest_x = largest_x;
+    plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
+    plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
     plan.largest_y = F(largest_of)(seen.largest_y, LANES);
     plan.scale = F(scale_by)(F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature), &plan.e);
     plan.scale_y = plan.scale;

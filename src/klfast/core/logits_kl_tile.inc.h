@@ -3,8 +3,8 @@
 
 /* `inside` is log1p(u), so that log(p/q) = (x - y - center)/T + inside. */
 typedef struct {
-    REAL largest[LANES], start[LANES], lowest[LANES], highest[LANES], bottom[LANES], center[LANES];
-    INTEGER bias[LANES], bad[LANES], differs[LANES];
+    REAL largest[LANES], start[LANES], lowest[LANES], highest[LANES], bottom[LANES], center[LANES], shift[LANES];
+    INTEGER bad[LANES], differs[LANES];
     double total[LANES], mean[LANES], gap[LANES], inside[LANES];
 } F(kl_tile);
 
@@ -36,8 +36,9 @@ static ALWAYS_INLINE void F(survey_tile)(F(kl_tile) *tile, const REAL *x, const 
         (void)F(exp_at)(held, e, &shifted);
         REAL K = shifted - ROUNDING_SHIFT;
         tile->start[j] = tile->bad[j] ? 0 : tile->start[j];
-        tile->bottom[j] = (K + (LOWEST_EXPONENT + (REAL)0.25)) * e->ln2;
-        tile->bias[j] = (INTEGER)(-LOWEST_EXPONENT - K) - F(bits)(ROUNDING_SHIFT);
+        F(exponent_scale) scale = F(scale_by)(K, e);
+        tile->bottom[j] = scale.lowest;
+        tile->shift[j] = scale.shift;
     }
 }
 
@@ -60,7 +61,7 @@ static ALWAYS_INLINE void F(kl_tile_sweep)(F(kl_tile) *tile, const REAL *x, cons
         for (int part = 0; part < STEP; part += LANES) {
             AS_LOOP
             for (int j = 0; j < LANES; j++) {
-                F(exponent_scale) scale = {tile->bottom[j], tile->bias[j]};
+                F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
                 REAL apart = F(centred_difference)(a[part + j], b[part + j], center[j]), d = apart * e.inverse;
                 REAL share = F(scaled_exp)(a[part + j], scale, &e);
                 p[part + j] = share;
@@ -110,11 +111,11 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            F(exponent_scale) scale = {tile->bottom[j], tile->bias[j]};
+            F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
             REAL apart = F(centred_difference)(x[i + j], y[i + j], tile->center[j]), d = F(fma)(apart, e.inverse, inside[j]);
             REAL p = F(scaled_exp)(x[i + j], scale, &e) * share[j], shifted;
-            REAL held = apart > e.negligible ? -e.negligible : -apart, fraction = F(exp_at)(held, &e, &shifted);
-            REAL power = fraction * F(power_at)(shifted, (INTEGER)-LOWEST_EXPONENT - F(bits)(ROUNDING_SHIFT));
+            REAL held = apart > e.negligible ? -e.negligible : -apart;
+            REAL fraction = F(exp_beyond)(held, &e, EXPONENT_SHIFT, &shifted), power = fraction * F(power_at)(shifted);
             REAL small = d < 1 ? d : 1;
             small = small > -1 ? small : -1;
             REAL near = F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), far = 1 - power * growth[j];

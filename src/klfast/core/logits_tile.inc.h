@@ -4,8 +4,7 @@
 
 /* The softmax of every lane; see softmax_state. */
 typedef struct {
-    REAL largest[LANES], lowest[LANES];
-    INTEGER bias[LANES];
+    REAL largest[LANES], lowest[LANES], shift[LANES];
     double fraction[LANES], count[LANES], rest[LANES], value[LANES], log_total[LANES];
     int is_sound[LANES];
 } F(softmax_tile);
@@ -25,7 +24,8 @@ static ALWAYS_INLINE void F(find_log_totals)(F(softmax_tile) *tile) {
 static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
                                           const int with_value) {
     REAL padded[STEP], rest[STEP], value[STEP], lowest[LANES], largest[LANES], held[LANES], impossible[LANES];
-    INTEGER bias[LANES], bad[LANES] = {0}, count[LANES] = {0};
+    REAL shift[LANES];
+    INTEGER bad[LANES] = {0}, count[LANES] = {0};
     F(lanes) sum_rest = {{0}}, sum_value = {{0}};
     F(klfast_exponential) e = row->temperature->F(of);
     klfast_exponential_f64 wide_e = row->temperature->of_f64;
@@ -45,10 +45,9 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
         held[j] = is_in_range ? largest[j] : 0;
         tile->fraction[j] = exp_at_f64((double)held[j], &wide_e, &shifted);
         REAL K = (REAL)(shifted - 0x1.8p52);
-        lowest[j] = (K + (LOWEST_EXPONENT + (REAL)0.25)) * e.ln2;
-        bias[j] = (INTEGER)(-LOWEST_EXPONENT - K) - F(bits)(ROUNDING_SHIFT);
-        tile->lowest[j] = lowest[j];
-        tile->bias[j] = bias[j];
+        F(exponent_scale) scale = F(scale_by)(K, &e);
+        tile->lowest[j] = lowest[j] = scale.lowest;
+        tile->shift[j] = shift[j] = scale.shift;
         tile->is_sound[j] = is_in_range;
     }
     for (ptrdiff_t i = 0; i < length; i += STEP) {
@@ -61,7 +60,7 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
         for (int part = 0; part < STEP; part += LANES) {
             AS_LOOP
             for (int j = 0; j < LANES; j++) {
-                F(exponent_scale) scale = {lowest[j], bias[j]};
+                F(exponent_scale) scale = {lowest[j], shift[j]};
                 REAL at = a[part + j], clipped = at < lowest[j] ? lowest[j] : at, whole = F(scaled_exp)(at, scale, &e);
                 INTEGER is_top = -(INTEGER)(at == held[j]);
                 rest[part + j] = F(from_bits)(F(bits)(whole) & ~is_top);
@@ -97,7 +96,7 @@ static ALWAYS_INLINE void F(write_tile_shares)(REAL *restrict out, const REAL *x
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            F(exponent_scale) scale = {tile->lowest[j], tile->bias[j]};
+            F(exponent_scale) scale = {tile->lowest[j], tile->shift[j]};
             out[i + j] = F(scaled_exp)(x[i + j], scale, &e) * share[j];
         }
     }

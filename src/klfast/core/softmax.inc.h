@@ -7,27 +7,19 @@
 
 /* How exponentials are scaled by 2^-K. */
 typedef struct {
-    REAL lowest;
-    INTEGER bias;
+    REAL lowest, shift;
 } F(exponent_scale);
 
 static ALWAYS_INLINE F(exponent_scale) F(scale_by)(REAL K, const F(klfast_exponential) *e) {
     /* at `lowest`, k - K rounds to the exponent whose bits make 0 */
-    F(exponent_scale) scale = {(K + (LOWEST_EXPONENT + (REAL)0.25)) * e->ln2, 0};
-    scale.bias = (INTEGER)(-LOWEST_EXPONENT - K) - F(bits)(ROUNDING_SHIFT);
-    return scale;
-}
-
-/* 2^(k - K) from k + ROUNDING_SHIFT. */
-static ALWAYS_INLINE REAL F(power_at)(REAL shifted, INTEGER bias) {
-    return F(from_bits)((INTEGER)((UNSIGNED)(F(bits)(shifted) + bias) << MANTISSA_BITS));
+    return (F(exponent_scale)){(K + (LOWEST_EXPONENT + (REAL)0.25)) * e->ln2, EXPONENT_SHIFT - K};
 }
 
 /* exp(x/T)/2^K, and 0 for x so low that this is below the normal numbers. NaN for NaN. x <= 1.25*limit, and k - K
  * within the exponents of normal numbers. Largest error 2 u. */
 static ALWAYS_INLINE REAL F(scaled_exp)(REAL x, F(exponent_scale) scale, const F(klfast_exponential) *e) {
-    REAL shifted, held = x < scale.lowest ? scale.lowest : x, fraction = F(exp_at)(held, e, &shifted);
-    return fraction * F(power_at)(shifted, scale.bias);
+    REAL shifted, held = x < scale.lowest ? scale.lowest : x, fraction = F(exp_beyond)(held, e, scale.shift, &shifted);
+    return fraction * F(power_at)(shifted);
 }
 
 /* The exponent of exp(x/T), as a K; and in *fraction exp(x/T)/2^K to double precision. */
@@ -39,32 +31,56 @@ static REAL F(exponent_of_exp)(REAL x, double *fraction, const klfast_temperatur
 
 /* The largest of a power of two of numbers, halved again and again; NaN is not noticed. */
 static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
-    REAL left[STEP];
+    REAL left[LANES];
     for (int j = 0; j < count; j++) left[j] = lane[j];
     for (int half = count / 2; half > 0; half /= 2)
         for (int j = 0; j < half; j++) left[j] = left[half + j] > left[j] ? left[half + j] : left[j];
     return left[0];
 }
 
-/* The largest of every lane, so far. */
+/* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
+enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+
+static ALWAYS_INLINE void F(raise)(REAL *largest, const REAL *x, const int count) {
+    FULLY_UNROLLED
+    for (int part = 0; part < count; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) largest[part + j] = x[part + j] > largest[part + j] ? x[part + j] : largest[part + j];
+    }
+}
+
+/* The largest of every lane of a part. NaN is not noticed. */
 static ALWAYS_INLINE void F(find_lane_largest)(REAL *largest, const REAL *x, ptrdiff_t length) {
     REAL lane[STEP], padded[STEP];
     ptrdiff_t i = 0;
     for (int j = 0; j < STEP; j++) lane[j] = -INFINITY;
-    for (; i + STEP <= length; i += STEP)
-        for (int j = 0; j < STEP; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-    if (i < length) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
-        for (int j = 0; j < STEP; j++) lane[j] = a[j] > lane[j] ? a[j] : lane[j];
+    for (; i + STEP <= length; i += STEP) F(raise)(lane, x + i, STEP);
+    if (i < length) F(raise)(lane, F(whole_step)(x, i, length, -INFINITY, padded), STEP);
+    for (int part = LANES; part < STEP; part += LANES) F(raise)(lane, lane + part, LANES);
+    for (int j = 0; j < LANES; j++) largest[j] = lane[j];
+}
+
+/* The same of every part of a block, each a row of `lane`; returns the largest of all. */
+static NOINLINE REAL F(find_part_largest)(REAL (*lane)[LANES], const REAL *x, ptrdiff_t length) {
+    REAL all[LANES];
+    ptrdiff_t i = 0;
+    for (int j = 0; j < LANES; j++) all[j] = -INFINITY;
+    for (; i + F(PART) <= length; i += F(PART), lane++) {
+        F(find_lane_largest)(*lane, x + i, F(PART));
+        F(raise)(all, *lane, LANES);
     }
-    for (int j = 0; j < STEP; j++) largest[j] = lane[j];
+    if (i < length) {
+        F(find_lane_largest)(*lane, x + i, length - i);
+        F(raise)(all, *lane, LANES);
+    }
+    return F(largest_of)(all, LANES);
 }
 
 /* The largest logit; NaN is not noticed. */
 static ALWAYS_INLINE REAL F(find_largest)(const REAL *x, ptrdiff_t length) {
-    REAL lane[STEP];
+    REAL lane[LANES];
     F(find_lane_largest)(lane, x, length);
-    return F(largest_of)(lane, STEP);
+    return F(largest_of)(lane, LANES);
 }
 
 /* Whether no logit is NaN or +inf. */
@@ -98,43 +114,68 @@ static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, 
     if (with_value) F(end_run)(&sums->value);
 }
 
+static ALWAYS_INLINE int F(holds)(const REAL *x, REAL largest, const int count) {
+    INTEGER found = 0;
+    for (int j = 0; j < count; j++) found |= -(INTEGER)(x[j] == largest);
+    return found != 0;
+}
+
+/* What the sweep over a block is told. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale;
+    REAL largest;
+    klfast_ahead ahead;
+} F(softmax_plan);
+
 /* Elements first ... end - 1. Those that equal the largest are counted, the others summed without them; where it is known
  * that none does (`is_lower`), nothing needs to be looked at. */
-static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *all, const REAL *x, ptrdiff_t first, ptrdiff_t end, REAL largest,
-                                           F(exponent_scale) scale, const F(klfast_exponential) *e,
-                                           const klfast_ahead *ahead, const int is_lower, const int with_value) {
-    F(softmax_sums) *sums = all;
-    REAL padded[STEP];
+static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x, ptrdiff_t first, ptrdiff_t end,
+                                           const F(softmax_plan) *plan, const int is_lower, const int with_value) {
+    REAL padded[STEP], largest = plan->largest;
+    F(klfast_exponential) e = plan->e;
+    F(exponent_scale) scale = plan->scale;
+    klfast_ahead ahead = plan->ahead;
     ptrdiff_t i = first;
     for (; i + STEP <= end; i += STEP) {
-        F(prefetch_step)(ahead, i);
-        F(softmax_step)(sums, x + i, largest, scale, e, is_lower, with_value);
+        F(prefetch_step)(&ahead, i);
+        if (is_lower || !F(holds)(x + i, largest, STEP)) F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
+        else F(softmax_step)(sums, x + i, largest, scale, &e, 0, with_value);
     }
     if (i < end) {
-        F(prefetch_step)(ahead, i);
-        F(softmax_step)(sums, F(whole_step)(x, i, end, -INFINITY, padded), largest, scale, e, 0, with_value);
+        F(prefetch_step)(&ahead, i);
+        F(softmax_step)(sums, F(whole_step)(x, i, end, -INFINITY, padded), largest, scale, &e, 0, with_value);
     }
 }
 
-/* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
-enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+/* One variant of each loop, and each on its own: together they would not leave each other enough registers. */
+#define STEPS(NAME, IS_LOWER, WITH_VALUE) \
+    static NOINLINE void F(NAME)(F(softmax_sums) *sums, const REAL *x, ptrdiff_t first, ptrdiff_t end, \
+                                 const F(softmax_plan) *plan) { \
+        F(softmax_steps)(sums, x, first, end, plan, IS_LOWER, WITH_VALUE); \
+    }
+STEPS(lower_steps, 1, 0)
+STEPS(top_steps, 0, 0)
+STEPS(lower_value_steps, 1, 1)
+STEPS(top_value_steps, 0, 1)
+#undef STEPS
 
 static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, ptrdiff_t length, REAL largest,
-                                           const REAL (*lane)[STEP], const klfast_row *row, const int with_value) {
+                                           const REAL (*lane)[LANES], const klfast_row *row, const int with_value) {
     INTEGER count = 0;
     F(softmax_sums) sums = {0};
-    F(klfast_exponential) e = row->temperature->F(of);
     double fraction;
     REAL K = F(exponent_of_exp)(largest, &fraction, row->temperature);
-    F(exponent_scale) scale = F(scale_by)(K, &e);
-    klfast_ahead ahead = F(further_on)(x, SOFTMAX_BLOCK);
+    const F(klfast_exponential) *e = &row->temperature->F(of);
+    F(softmax_plan) plan = {*e, F(scale_by)(K, e), largest, F(ahead_or)(&row->ahead_a, x, SOFTMAX_BLOCK)};
 
     for (ptrdiff_t i = 0; i < length; i += F(PART), lane++) {
         ptrdiff_t end = length - i < F(PART) ? length : i + F(PART);
-        INTEGER has_largest = 0;
-        for (int j = 0; j < STEP; j++) has_largest |= -(INTEGER)((*lane)[j] == largest);
-        if (has_largest) F(softmax_steps)(&sums, x, i, end, largest, scale, &e, &ahead, 0, with_value);
-        else F(softmax_steps)(&sums, x, i, end, largest, scale, &e, &ahead, 1, with_value);
+        int is_top = F(holds)(*lane, largest, LANES);
+        if (with_value && is_top) F(top_value_steps)(&sums, x, i, end, &plan);
+        else if (with_value) F(lower_value_steps)(&sums, x, i, end, &plan);
+        else if (is_top) F(top_steps)(&sums, x, i, end, &plan);
+        else F(lower_steps)(&sums, x, i, end, &plan);
     }
     for (int j = 0; j < STEP; j++) count += sums.count[j];
     state->count = (double)count;
@@ -145,14 +186,8 @@ static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, 
 
 static void F(softmax_any)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
                            const int with_value) {
-    REAL limit = row->temperature->F(of).limit, lane[F(PARTS)][STEP], all[STEP], largest;
-    for (int j = 0; j < STEP; j++) all[j] = -INFINITY;
-    for (ptrdiff_t i = 0, part = 0; i < length; i += F(PART), part++) {
-        ptrdiff_t left = length - i;
-        F(find_lane_largest)(lane[part], x + i, left < F(PART) ? left : F(PART));
-        for (int j = 0; j < STEP; j++) all[j] = lane[part][j] > all[j] ? lane[part][j] : all[j];
-    }
-    largest = F(largest_of)(all, STEP);
+    REAL limit = row->temperature->F(of).limit, lane[F(PARTS)][LANES];
+    REAL largest = F(find_part_largest)(lane, x, length);
     memset(state, 0, sizeof *state);
     if (!(largest <= limit && largest >= -limit)) {
         if (!F(are_usable)(x, length)) state->flags = HAS_NAN;
