@@ -69,6 +69,11 @@ typedef struct {
     void (*join)(klfast_state *into, const klfast_state *next, const klfast_row *row);
     /* The whole row -> *result, and 0; or 1 if the row must be walked again with what `row` now says. */
     int (*finish)(const klfast_state *state, klfast_row *row, double *result);
+    /* The same block of KLFAST_LINE_BYTES of rows that lie side by side, element i of all of them `a_stride` bytes behind the
+     * one before, told WALK_FAST -> their states. Returns bits that say which rows it took; the others have to be walked one
+     * by one. NULL where rows are always laid out first. */
+    unsigned (*across)(klfast_state *states, const void *a, ptrdiff_t a_stride, const void *b, ptrdiff_t b_stride,
+                       ptrdiff_t length, const klfast_row *told);
     /* Short rows, one in each of the first `count` lanes: element i of all of them begins at i * LANES, and `length` is
      * that of all lanes together; so it is in the outputs, which are NULL where none are wanted. Returns bits that say which
      * lanes have a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
@@ -79,7 +84,7 @@ typedef struct {
     void (*write)(void *out_a, void *out_b, const void *a, const void *b, ptrdiff_t length, const klfast_row *row);
     double unwritten; /* what results hold where a mask excludes an entry */
     ptrdiff_t block_length;
-    int constant; /* what the rows are told: see find_constant in walk.c */
+    int constant; /* what the rows are told: see find_constant in tell.c */
     int inputs;
     double neutral; /* what an entry that a mask excludes is read as */
 } klfast_operation;

@@ -35,6 +35,19 @@
     __builtin_shuffle(A, B, (INTEGER __attribute__((vector_size(sizeof(A))))){__VA_ARGS__})
 #endif
 
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
+/* Only vectors of 64 bytes gain by it: at AVX2 float rows take as long as before, and double rows longer. */
+#ifdef __AVX512F__
+#define WALKS_ACROSS 1
+#define ACROSS_OF(NAME, TYPE) across_##NAME##_##TYPE
+#else
+#define WALKS_ACROSS 0
+#define ACROSS_OF(NAME, TYPE) NULL
+#endif
+
 #include "element_types.h"
 #include "kernels.h"
 #include "polynomials.h"
@@ -65,6 +78,9 @@ static unsigned lane_bits(const int *flags, int lanes) {
 
 #include "real_f32.inc.h"
 #include "probability.inc.h"
+#if WALKS_ACROSS
+#include "across.inc.h"
+#endif
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -80,6 +96,9 @@ static unsigned lane_bits(const int *flags, int lanes) {
 
 #include "real_f64.inc.h"
 #include "probability.inc.h"
+#if WALKS_ACROSS
+#include "across.inc.h"
+#endif
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -133,22 +152,24 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
     for (ptrdiff_t i = 0; i < count; i++) memcpy((char *)target + i * 64, source + i * stride, 64);
 }
 
-#define ROW(NAME, TYPE, JOIN, FINISH, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL) \
-    {NAME##_##TYPE, JOIN, FINISH, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL}
-#define WEIGHTS(NAME, JOIN, FINISH, TILE, CONSTANT, INPUTS) \
-    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0), \
-     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0)}
-#define COMPARISON(NAME) WEIGHTS(NAME, weights_join, NAME##_finish, tile_##NAME, EXACT_QUOTIENT, 2)
-#define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, weights_join, raw_##NAME##_finish, tile_raw_##NAME, NO_CONSTANT, 2)
+#define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL) \
+    {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL}
+#define WEIGHTS(NAME, FINISH, ACROSS, TILE, CONSTANT, INPUTS) \
+    {ROW(NAME, f32, weights_join, FINISH, ACROSS_OF(ACROSS, f32), TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0), \
+     ROW(NAME, f64, weights_join, FINISH, ACROSS_OF(ACROSS, f64), TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0)}
+#define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
+#define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
 #define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK) \
-    {ROW(NAME, f32, JOIN, FINISH, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
-     ROW(NAME, f64, JOIN, FINISH, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
+    {ROW(NAME, f32, JOIN, FINISH, NULL, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL), \
+     ROW(NAME, f64, JOIN, FINISH, NULL, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL)}
 #define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
     SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block)
 #define LOGITS(NAME, JOIN, FINISH, TILE, WRITE) SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block)
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
+#define across_none_f32 NULL
+#define across_none_f64 NULL
 #define TERMS(NAME, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN) \
     {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN}
 /* In the order of the element types in kernels.h. */
@@ -163,13 +184,16 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
 const klfast_level KLFAST_LEVEL = {
     .operation =
         {
-            [KL_DIVERGENCE] = WEIGHTS(kl_divergence, weights_join, divergence_finish, tile_kl_divergence, QUOTIENT, 2),
-            [CROSS_ENTROPY] = WEIGHTS(cross_entropy, weights_join, cross_entropy_finish, tile_cross_entropy, SUM_OF_Q, 2),
-            [ENTROPY] = WEIGHTS(entropy, weights_join, cross_entropy_finish, tile_cross_entropy, SUM_OF_Q, 1),
-            [RAW_KL_DIVERGENCE] =
-                WEIGHTS(raw_kl_divergence, weights_join, raw_divergence_finish, tile_raw_kl_divergence, NO_CONSTANT, 2),
-            [RAW_CROSS_ENTROPY] = WEIGHTS(cross_entropy, weights_join, raw_finish, tile_raw_cross_entropy, NO_CONSTANT, 2),
-            [RAW_ENTROPY] = WEIGHTS(entropy, weights_join, raw_finish, tile_raw_cross_entropy, NO_CONSTANT, 1),
+            [KL_DIVERGENCE] =
+                WEIGHTS(kl_divergence, divergence_finish, kl_divergence, tile_kl_divergence, QUOTIENT, 2),
+            [CROSS_ENTROPY] =
+                WEIGHTS(cross_entropy, cross_entropy_finish, cross_entropy, tile_cross_entropy, SUM_OF_Q, 2),
+            [ENTROPY] = WEIGHTS(entropy, cross_entropy_finish, entropy, tile_cross_entropy, SUM_OF_Q, 1),
+            [RAW_KL_DIVERGENCE] = WEIGHTS(raw_kl_divergence, raw_divergence_finish, raw_kl_divergence,
+                                          tile_raw_kl_divergence, NO_CONSTANT, 2),
+            [RAW_CROSS_ENTROPY] =
+                WEIGHTS(cross_entropy, raw_finish, cross_entropy, tile_raw_cross_entropy, NO_CONSTANT, 2),
+            [RAW_ENTROPY] = WEIGHTS(entropy, raw_finish, entropy, tile_raw_cross_entropy, NO_CONSTANT, 1),
             [JS_DIVERGENCE] = COMPARISON(js_divergence),
             [TOTAL_VARIATION_DISTANCE] = COMPARISON(total_variation),
             [HELLINGER_DISTANCE] = COMPARISON(hellinger),
@@ -180,7 +204,7 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_HELLINGER_DISTANCE] = RAW_COMPARISON(hellinger),
             [RAW_JEFFREYS_DIVERGENCE] = RAW_COMPARISON(jeffreys),
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
-            [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, 0.0, 4096,
+            [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0)},
             [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
             [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js),

@@ -19,8 +19,8 @@ typedef struct {
 static F(constants) F(same_constants)(REAL c, REAL c_low, REAL limit, const REAL *p, const REAL *q,
                                         const klfast_row *row) {
     F(constants) all;
-    all.ahead_p = row->ahead_a.start ? row->ahead_a : F(further_on)(p, F(AHEAD));
-    all.ahead_q = row->ahead_b.start ? row->ahead_b : F(further_on)(q, F(AHEAD));
+    all.ahead_p = F(ahead_or)(&row->ahead_a, p, F(AHEAD));
+    all.ahead_q = F(ahead_or)(&row->ahead_b, q, F(AHEAD));
     for (int j = 0; j < LANES; j++) {
         all.c[j] = c;
         all.c_low[j] = c_low;
@@ -225,18 +225,26 @@ static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const
 static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                                   const klfast_row *row, int raw);
 
+/* Whether the sweeps take a row's constant. */
+static ALWAYS_INLINE int F(divergence_in_range)(const klfast_row *row) {
+    REAL c = (REAL)row->constant;
+    return row->walk != WALK_ANCHORED && row->scale_p == 1.0 && row->scale_q == 1.0 && (double)c >= LOWEST_WEIGHT &&
+           (double)c <= 1 / LOWEST_WEIGHT;
+}
+
+/* The lowest q that they take beside it: c*q and q are both to stay normal. */
+static ALWAYS_INLINE REAL F(lowest_of_divergence)(REAL c) { return LOWEST_WEIGHT / (c < 1 ? c : 1); }
+
 static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                                             const klfast_row *row, const int raw) {
     F(sweep) sums;
     memset(state, 0, sizeof *state);
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
-    int in_range = row->walk != WALK_ANCHORED && row->scale_p == 1.0 && row->scale_q == 1.0 &&
-                   (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
-    if (!in_range) {
+    if (!F(divergence_in_range)(row)) {
         F(divergence_unusual)(state, p, q, length, row, raw);
         return;
     }
-    REAL lowest = LOWEST_WEIGHT / (c < 1 ? c : 1); /* c*q and q are both to stay normal */
+    REAL lowest = F(lowest_of_divergence)(c);
     F(constants) constants = F(same_constants)(c, row->walk == WALK_FAST ? 0 : c_low, 0, p, q, row);
     if (row->walk == WALK_FAST && !row->expects_zeros) {
         if (raw) F(raw_divergence_fast)(&sums, p, q, length, &constants);
@@ -325,13 +333,17 @@ static NOINLINE void F(cross_entropy_careful)(F(sweep) *s, const REAL *p, const 
 static void F(cross_entropy_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                                      const klfast_row *row);
 
+static ALWAYS_INLINE int F(cross_entropy_in_range)(const klfast_row *row) {
+    REAL c = (REAL)row->constant;
+    return row->scale_p == 1.0 && row->scale_q == 1.0 && c >= SMALLEST_NORMAL && (double)c <= HIGHEST_SUM;
+}
+
 static ALWAYS_INLINE void F(cross_entropy_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                                                const klfast_row *row, const int same) {
     F(sweep) sums;
     memset(state, 0, sizeof *state);
     REAL c = (REAL)row->constant;
-    int in_range = row->scale_p == 1.0 && row->scale_q == 1.0 && c >= SMALLEST_NORMAL && (double)c <= HIGHEST_SUM;
-    if (!in_range) {
+    if (!F(cross_entropy_in_range)(row)) {
         F(cross_entropy_unusual)(state, p, q, length, row);
         return;
     }

@@ -22,7 +22,25 @@
     READ_LOOPS(NAME##_swapped, BITS, CONVERT(SWAP(raw)))
 #define ONE_BYTE(x) (x)
 
+#if !CARRY && defined(__F16C__)
+/* half_value in one instruction. GCC 12 has no vector code for it, and the cross-entropy of float16 logits takes a fifth
+ * longer with what half_value becomes. */
+static void read_half_f32(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length) {
+    float *to = target;
+    ptrdiff_t i = 0;
+    uint16_t raw;
+    if (stride == (ptrdiff_t)sizeof raw)
+        for (; i + 8 <= length; i += 8)
+            _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(source + i * 2))));
+    for (; i < length; i++) {
+        memcpy(&raw, source + i * stride, sizeof raw);
+        to[i] = half_value(raw);
+    }
+}
+READ_LOOPS(read_half_swapped, uint16_t, half_value(swap_16(raw)))
+#else
 READ_BOTH(read_half, uint16_t, swap_16, half_value)
+#endif
 READ_BOTH(read_brain, uint16_t, swap_16, brain_value)
 READ_BOTH(read_single, uint32_t, swap_32, single_value)
 READ_BOTH(read_double, uint64_t, swap_64, double_value)

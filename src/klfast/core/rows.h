@@ -1,4 +1,4 @@
-/* What reading, walking and writing rows share. Only for walk.c, read.c and write.c. */
+/* What reading, walking and writing rows share. Only for walk.c, tell.c, read.c and write.c. */
 #ifndef KLFAST_ROWS_H
 #define KLFAST_ROWS_H
 
@@ -24,9 +24,9 @@ static inline int is_across(const klfast_array *array) {
 
 /* Whether the kernels can take the array's elements as they are, were they only side by side. */
 static inline int is_native(const klfast_rows *rows, const klfast_array *array) {
-    ptrdiff_t size = type_size(rows->type);
-    return array->element == 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE) && (uintptr_t)array->data % (size_t)size == 0 &&
-           array->row_stride % size == 0 && array->stride % size == 0;
+    uintptr_t places = (uintptr_t)array->data | (uintptr_t)array->row_stride | (uintptr_t)array->stride;
+    uintptr_t below = (uintptr_t)type_size(rows->type) - 1; /* a power of two: no division, this is asked for every row */
+    return array->element == 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE) && (places & below) == 0;
 }
 
 /* Whether the kernels can read the rows of an array where they lie. */
@@ -50,6 +50,13 @@ static inline klfast_array part_of(const klfast_array *array, ptrdiff_t outer, p
 static inline ptrdiff_t first_row(const klfast_rows *rows, const klfast_group *group) {
     return group->outer * rows->row_count + group->first;
 }
+
+/* tell.c */
+void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row);
+/* Label number `which` of a row: what it counts, and its logit, -inf where a mask excludes it. `a` and `mask` begin at the
+ * row. */
+void klfast_tell_label(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *mask,
+                       ptrdiff_t row, ptrdiff_t which);
 
 /* read.c */
 void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length,

@@ -1,4 +1,4 @@
-/* Rows -> blocks -> numbers: what rows are told, how they are walked and finished. Nothing here depends on the CPU level; what
+/* Rows -> blocks -> numbers: how rows are walked and finished. Nothing here depends on the CPU level; what
  * reads and computes is called through the table.
  *
  * Rows are walked in units: LANES short rows side by side; a group of rows whose elements lie apart while those of
@@ -7,11 +7,7 @@
 #include "write.h"
 
 enum {
-    SAMPLES = 8,
-    SHORTEST_SAMPLE = 4,
-    LONGEST_SAMPLE = 128,
     LONGEST_STRIP = 1024, /* in elements: what four lines of each take is not to leave the cache */
-    NEVER_SAMPLED = 64,   /* rows below this length are summed at once */
 };
 
 void klfast_plan(klfast_rows *rows) {
@@ -30,102 +26,6 @@ void klfast_plan(klfast_rows *rows) {
     rows->scratch_bytes = rows->is_tiled || (in_place && !rows->is_written) ? 0 : AREAS * area;
     rows->level->prepare_temperature(&rows->temperature, rows->parameters.temperature);
 }
-
-/* ---- what a row is told ---- */
-
-/* The sum that a sample lets expect for the whole row; 0 if it makes no sense. */
-static double expected_sum(const klfast_rows *rows, const klfast_array *array, const klfast_array *mask,
-                           ptrdiff_t sample_length) {
-    double sample[LONGEST_SAMPLE], included[LONGEST_SAMPLE], sum[4] = {0};
-    const float *narrow = (const float *)sample;
-    ptrdiff_t gap = (rows->length - sample_length) / (SAMPLES - 1);
-    for (ptrdiff_t s = 0; s < SAMPLES; s++) {
-        klfast_read_row(rows, array, 0, s * gap, sample_length, sample);
-        if (mask->data) {
-            klfast_read_row(rows, mask, 0, s * gap, sample_length, included);
-            rows->level->exclude[rows->type](sample, included, sample_length, 0.0);
-        }
-        for (ptrdiff_t i = 0; i < sample_length; i++)
-            sum[i % 4] += rows->type == FLOAT32 ? (double)narrow[i] : sample[i];
-    }
-    double share = (double)rows->length / (double)(SAMPLES * sample_length);
-    double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share;
-    return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
-}
-
-static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
-
-/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into
- * one block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an
- * error. */
-static void find_constant(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *b,
-                          const klfast_array *mask) {
-    int is_long = rows->length > rows->operation->block_length;
-    int constant = rows->operation->constant;
-    if (rows->length < NEVER_SAMPLED || constant == SUMMED_QUOTIENT || (!is_long && constant == EXACT_QUOTIENT)) {
-        told->walk = WALK_SUMS;
-        return;
-    }
-    ptrdiff_t sample_length = is_long ? LONGEST_SAMPLE : SHORTEST_SAMPLE;
-    double p = expected_sum(rows, a, mask, sample_length);
-    double q = has_two(rows) ? expected_sum(rows, b, mask, sample_length) : p;
-    if (looks_normalised(p) && looks_normalised(q)) return;
-    if (!is_long || constant == EXACT_QUOTIENT) {
-        told->walk = WALK_SUMS;
-        return;
-    }
-    double guess = constant == SUM_OF_Q ? q : p > 0 ? p / q : 0.0;
-    if (guess > 0x1p-100 && guess < 0x1p100) told->constant = told->is_float ? (double)(float)guess : guess;
-}
-
-static double read_label(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t which) {
-    double label;
-    const char *place = rows->labels.data + row * rows->labels.row_stride + which * rows->labels.stride;
-    rows->level->read[FLOAT64][rows->labels.element](&label, place, 0, 1);
-    return label;
-}
-
-/* Label number `which` of a row: what it counts, and its logit, -inf where a mask excludes it. `a` and `mask` begin at the
- * row. */
-static void tell_label(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *mask,
-                       ptrdiff_t row, ptrdiff_t which) {
-    const klfast_level *level = rows->level;
-    double label = read_label(rows, row, which), cap = rows->parameters.softcap, is_included = 1.0;
-    told->label_weight = rows->label_weights ? rows->label_weights[row] : 1.0;
-    told->is_ignored = label == rows->parameters.ignored;
-    told->label = -1;
-    if (told->is_ignored) return;
-    told->label = (ptrdiff_t)label;
-    level->read[FLOAT64][a->element](&told->label_logit, a->data + told->label * a->stride, 0, 1);
-    if (cap > 0 && !rows->is_capped) level->cap[FLOAT64](&told->label_logit, 1, cap);
-    if (mask->data) level->read[FLOAT64][mask->element](&is_included, mask->data + told->label * mask->stride, 0, 1);
-    if (is_included == 0) told->label_logit = rows->operation->neutral;
-}
-
-static void begin_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row) {
-    klfast_array a = part_of(&rows->a, outer, row), b = part_of(&rows->b, outer, row), mask = rows->mask;
-    ptrdiff_t number = outer * rows->row_count + row;
-    if (mask.data) mask = part_of(&rows->mask, outer, row);
-    memset(told, 0, sizeof *told);
-    told->is_float = rows->type == FLOAT32;
-    told->expects_zeros = rows->mask.data != NULL;
-    told->scale_p = told->scale_q = told->constant = 1.0;
-    told->walk = WALK_FAST;
-    told->parameters = &rows->parameters;
-    told->temperature = &rows->temperature;
-    told->gradient = rows->gradients ? rows->gradients[number] : 1.0;
-    told->is_written = rows->is_written;
-    told->is_whole = rows->length <= rows->operation->block_length;
-    told->label = -1;
-    if (rows->operation->constant != NO_CONSTANT) find_constant(told, rows, &a, &b, &mask);
-    if (!rows->labels.data) return;
-    tell_label(told, rows, &a, &mask, number, 0);
-    told->is_skipped = told->is_ignored;
-    for (ptrdiff_t which = 1; told->is_skipped && which < rows->label_count; which++)
-        told->is_skipped = read_label(rows, number, which) == rows->parameters.ignored;
-}
-
-/* ---- walking ---- */
 
 /* The rows of a part of a unit; a unit has as many parts as a strip has lines. */
 static void place_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
@@ -159,7 +59,7 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
     place_group(group, rows, unit, part);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
-        begin_row(&group->told[k], rows, group->outer, group->first + k);
+        klfast_tell_row(&group->told[k], rows, group->outer, group->first + k);
         if (rows->scratch_bytes == 0 || rows->length > rows->operation->block_length) continue;
         ptrdiff_t steps = k * rows->length / (4 * rows->unit);
         group->told[k].ahead_a = foresee(rows, group, &rows->a, steps);
@@ -167,20 +67,56 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
     }
 }
 
+/* Blocks that come through scratch memory: while one is computed, the next one is asked for, where it lies. */
+static void look_ahead(klfast_group *group, const klfast_rows *rows, ptrdiff_t block) {
+    ptrdiff_t next = (block + 1) * rows->operation->block_length, step = 4 * KLFAST_LINE_BYTES / type_size(rows->type);
+    if (rows->scratch_bytes == 0 || rows->length <= rows->operation->block_length) return;
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        klfast_array a = part_of(&rows->a, group->outer, group->first + k), b = a;
+        if (has_two(rows)) b = part_of(&rows->b, group->outer, group->first + k);
+        group->told[k].ahead_a = (klfast_ahead){a.data + next * a.stride, step * a.stride, KLFAST_LINE_BYTES};
+        group->told[k].ahead_b = (klfast_ahead){b.data + next * b.stride, step * b.stride, KLFAST_LINE_BYTES};
+    }
+}
+
 static double *results_of(const klfast_group *group, const klfast_rows *rows, double *results) {
     return results + first_row(rows, group) * rows->label_count;
 }
 
-static void walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
-                       char *scratch, int is_read) {
+/* Whether lines of memory are what the kernels take for one element of all rows of a whole group. */
+static int is_lines(const klfast_rows *rows, const klfast_array *array) {
+    return is_across(array) && is_native(rows, array) && array->row_stride == type_size(rows->type);
+}
+
+/* The rows of a group that need not be laid out one by one, as bits. */
+static unsigned walk_across(const klfast_group *group, const klfast_rows *rows, ptrdiff_t start, ptrdiff_t length,
+                            klfast_state *states) {
+    const klfast_operation *operation = rows->operation;
+    ptrdiff_t lanes = KLFAST_LINE_BYTES / type_size(rows->type);
+    if (!operation->across || group->count < lanes || rows->mask.data || rows->excluded) return 0;
+    if (!is_lines(rows, &rows->a) || (has_two(rows) && !is_lines(rows, &rows->b))) return 0;
+    for (ptrdiff_t k = 0; k < lanes; k++)
+        if (group->is_done[k] || group->told[k].walk != WALK_FAST) return 0;
+    klfast_array a = part_of(&rows->a, group->outer, group->first), b = a;
+    if (has_two(rows)) b = part_of(&rows->b, group->outer, group->first);
+    return operation->across(states, a.data + start * a.stride, a.stride, b.data + start * b.stride, b.stride, length,
+                             group->told);
+}
+
+/* Returns whether the block is in scratch memory now, or was in its place. */
+static int walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+                      char *scratch, int is_read) {
     ptrdiff_t start = block * rows->operation->block_length;
     ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
+    unsigned taken = walk_across(group, rows, start, length, states);
     klfast_piece a, b;
+    if (group->count == KLFAST_LINE_BYTES / type_size(rows->type) && taken == (1u << group->count) - 1) return is_read;
     klfast_take_block(rows, group, start, length, scratch, is_read, &a, &b);
     for (ptrdiff_t k = 0; k < group->count; k++)
-        if (!group->is_done[k] && !group->told[k].is_skipped)
+        if (!(taken >> k & 1) && !group->is_done[k] && !group->told[k].is_skipped)
             rows->operation->block(&states[k], a.data + k * a.row_stride, b.data + k * b.row_stride, length,
                                    &group->told[k]);
+    return 1;
 }
 
 static void join_block(const klfast_group *group, const klfast_rows *rows, klfast_state *totals,
@@ -206,7 +142,7 @@ static void finish_labels(klfast_group *group, const klfast_rows *rows, const kl
     klfast_array a = part_of(&rows->a, group->outer, group->first + k), mask = rows->mask;
     if (mask.data) mask = part_of(&rows->mask, group->outer, group->first + k);
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
-        tell_label(&group->told[k], rows, &a, &mask, first_row(rows, group) + k, which);
+        klfast_tell_label(&group->told[k], rows, &a, &mask, first_row(rows, group) + k, which);
         rows->operation->finish(state, &group->told[k], &results[which]);
     }
 }
@@ -236,16 +172,17 @@ static void walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, 
     klfast_group group;
     klfast_state totals[KLFAST_GROUP], states[KLFAST_GROUP];
     ptrdiff_t block_length = rows->operation->block_length;
-    int walks = 0, is_one_block = rows->length <= block_length;
+    int is_read = 0, is_one_block = rows->length <= block_length;
     begin_group(&group, rows, unit, part);
     do {
         /* the only block of a row is still there when the row is walked again */
-        walk_block(&group, rows, 0, totals, scratch, walks > 0 && is_one_block);
+        look_ahead(&group, rows, 0);
+        is_read = walk_block(&group, rows, 0, totals, scratch, is_read && is_one_block);
         for (ptrdiff_t block = 1; block * block_length < rows->length; block++) {
+            look_ahead(&group, rows, block);
             walk_block(&group, rows, block, states, scratch, 0);
             join_block(&group, rows, totals, states);
         }
-        walks++;
     } while (finish_group(&group, rows, totals, results));
     if (!rows->is_written) return;
     for (ptrdiff_t block = 0; block * block_length < rows->length; block++)

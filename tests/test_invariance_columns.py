@@ -1,0 +1,79 @@
+"""The same bits along columns as along rows, whatever stands in the column beside.
+
+Columns of a C-ordered array are walked side by side, a line of memory wide, and in another loop than rows (across.inc.h)."""
+
+import numpy as np
+import pytest
+from cpu_levels import LEVELS, call
+from test_invariance import assert_same_bits
+
+# Several lines of memory of both types, and columns that fill none.
+COLUMNS = 43
+# Around a step, a run and a block; beyond the rows that are laid out side by side anyway.
+LENGTHS = (129, 255, 512, 577, 1000, 4096, 8193)
+CALLS = [(name, keywords) for name in ("kl_divergence", "cross_entropy", "entropy") for keywords in ({}, {"normalize": False})]
+
+
+def counts(random, shape):
+    return random.gamma(0.5, size=shape), random.gamma(0.5, size=shape)
+
+
+def normalised(random, shape):
+    p, q = counts(random, shape)
+    return p / p.sum(axis=0), q / q.sum(axis=0)
+
+
+def nearly_equal(random, shape):
+    p, _ = normalised(random, shape)
+    return p, p * (1.0 + 1e-5 * random.standard_normal(shape))
+
+
+def with_zeros(random, shape):
+    p, q = normalised(random, shape)
+    p[random.random(shape) < 0.02] = 0.0
+    q[3, COLUMNS // 2] = 0.0
+    return p, q
+
+
+def with_unlike_columns(random, shape):
+    """Every third column is like its neighbours; the others are each out of the ordinary in a way of their own."""
+    p, q = normalised(random, shape)
+    p[5, 1], q[shape[0] - 1, 2] = np.nan, -1.0
+    p[:, 4] *= 1e-30
+    q[:, 5] *= 1e30
+    p[:, 7], q[:, 8] = 0.0, 0.0
+    q[:, 10] = p[:, 10]
+    p[0, 11] = 1e6
+    q[7, 13] = 1e-300
+    p[1, 14] = np.inf
+    return p, q
+
+
+def one_heavy_entry(random, shape):
+    p, q = normalised(random, shape)
+    heavy = random.integers(0, shape[0], shape[1])
+    p[heavy, np.arange(shape[1])] += 300.0
+    q[heavy, np.arange(shape[1])] += 300.0
+    return p, q
+
+
+KINDS = (counts, normalised, nearly_equal, with_zeros, with_unlike_columns, one_heavy_entry)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_columns_have_the_bits_of_rows(kind, length, dtype, level):
+    with np.errstate(over="ignore", under="ignore"):
+        columns = [array.astype(dtype) for array in kind(np.random.default_rng(length), (length, COLUMNS))]
+    rows = [np.ascontiguousarray(array.T) for array in columns]
+    for name, keywords in CALLS:
+        inputs = 1 if name == "entropy" else 2
+        along_columns = call(level, name, *columns[:inputs], axis=0, **keywords)
+        assert_same_bits(along_columns, call(level, name, *rows[:inputs], axis=1, **keywords))
+        # lines that begin anywhere, and one array whose rows are not side by side
+        shifted = [array[:, 1:] for array in columns[:inputs]]
+        assert_same_bits(call(level, name, *shifted, axis=0, **keywords), along_columns[1:])
+        mixed = [columns[0], np.asfortranarray(columns[1])][:inputs]
+        assert_same_bits(call(level, name, *mixed, axis=0, **keywords), along_columns)
