@@ -67,15 +67,24 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
     }
 }
 
-/* Blocks that come through scratch memory: while one is computed, the next one is asked for, where it lies. */
+/* What comes after a block of row `k` of a group. Rows that lie across share the lines of the next block: each asks
+ * for a part of them. */
+static klfast_ahead next_block(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
+                               ptrdiff_t block, ptrdiff_t k) {
+    ptrdiff_t length = rows->operation->block_length, next = (block + 1) * length, stride = array->stride;
+    klfast_array row = part_of(array, group->outer, group->first + (is_across(array) ? 0 : k));
+    if (is_across(array))
+        return (klfast_ahead){row.data + (next + k * (length / rows->unit)) * stride, 4 * stride, stride};
+    return (klfast_ahead){row.data + next * stride, 4 * KLFAST_LINE_BYTES / type_size(rows->type) * stride,
+                          KLFAST_LINE_BYTES};
+}
+
+/* While a block that comes through scratch memory is computed, the next one is asked for where it lies. */
 static void look_ahead(klfast_group *group, const klfast_rows *rows, ptrdiff_t block) {
-    ptrdiff_t next = (block + 1) * rows->operation->block_length, step = 4 * KLFAST_LINE_BYTES / type_size(rows->type);
     if (rows->scratch_bytes == 0 || rows->length <= rows->operation->block_length) return;
     for (ptrdiff_t k = 0; k < group->count; k++) {
-        klfast_array a = part_of(&rows->a, group->outer, group->first + k), b = a;
-        if (has_two(rows)) b = part_of(&rows->b, group->outer, group->first + k);
-        group->told[k].ahead_a = (klfast_ahead){a.data + next * a.stride, step * a.stride, KLFAST_LINE_BYTES};
-        group->told[k].ahead_b = (klfast_ahead){b.data + next * b.stride, step * b.stride, KLFAST_LINE_BYTES};
+        group->told[k].ahead_a = next_block(rows, group, &rows->a, block, k);
+        group->told[k].ahead_b = next_block(rows, group, has_two(rows) ? &rows->b : &rows->a, block, k);
     }
 }
 
