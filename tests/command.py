@@ -86,10 +86,10 @@ def npy_bytes(header, data=b""):
 
 
 def without(module, folder):
-    """An environment in which Python finds no such module."""
+    """An environment in which Python finds no such module; it leaves nothing in the folder."""
     (folder / "sitecustomize.py").write_text(f"import sys\n\nsys.modules[{module!r}] = None\n")
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return environment(PYTHONPATH=path)
+    return environment(PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
 
 
 def logits(rows=6, vocabulary=300):

@@ -182,7 +182,7 @@ def assert_told_in_one_line(ended, words=()):
 
 def run_in_shell(script, *arguments, env=None):
     """Run klfast as the "$@" of a shell script."""
-    command = ["sh", "-c", script, "sh", *command_line(*arguments)]
+    command = ["/bin/sh", "-c", script, "sh", *command_line(*arguments)]  # the path may hold nothing but Python
     env = env or environment()
     return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=TIMEOUT, env=env)
 
