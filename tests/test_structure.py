@@ -125,7 +125,21 @@ def test_every_operation_of_the_table_has_a_function():
 
 
 # Where a measurement demanded them, and why stands beside them: float16 is read in one instruction. None of them computes.
-INTRINSICS = {"reading.inc.h": {"_mm256_storeu_ps", "_mm256_cvtph_ps", "_mm_loadu_si128"}}
+INTRINSICS = {
+    "reading.inc.h": {"_mm256_storeu_ps", "_mm256_cvtph_ps", "_mm_loadu_si128"},
+    "transpose.inc.h": {
+        "_mm_loadu_ps",
+        "_mm_storeu_ps",
+        "_mm256_castps128_ps256",
+        "_mm256_castps256_ps128",
+        "_mm256_insertf128_ps",
+        "_mm256_extractf128_ps",
+        "_mm512_castps128_ps512",
+        "_mm512_castps512_ps128",
+        "_mm512_insertf32x4",
+        "_mm512_extractf32x4_ps",
+    },
+}
 
 
 def test_the_build_takes_no_liberties_with_arithmetic():

@@ -159,9 +159,9 @@ typedef struct {
     /* Set by klfast_plan. */
     const klfast_operation *operation;
     klfast_temperature temperature;
-    ptrdiff_t unit;          /* how many rows are walked together */
-    ptrdiff_t strip;         /* how many rows come before the memory that is asked for while a unit is computed */
-    ptrdiff_t units;         /* how many units there are */
+    ptrdiff_t unit;          /* how many rows are walked together: a part */
+    ptrdiff_t parts, strip;  /* of so many parts, and so many rows, is a unit of work */
+    ptrdiff_t units;         /* how many units of work there are */
     ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
     int is_tiled, is_written;
     int is_capped; /* a copy of a row to which the softcap has been applied */

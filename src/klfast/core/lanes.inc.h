@@ -63,6 +63,42 @@ static inline wide_sum F(lane_total)(const F(lanes) *sum) {
     return total;
 }
 
+/* Sums of as many terms for each lane: those of rows that lie side by side (tile.inc.h). The same bits as those of a row that
+ * is filled up with zeros to whole steps. */
+static NOINLINE void F(add_lines)(F(lanes) *sum, const REAL *restrict term, ptrdiff_t length) {
+    ptrdiff_t whole = length - length % STEP;
+    F(lanes) local = {{0}};
+    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
+        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) F(fold)(&local, term + r);
+        F(end_run)(&local);
+    }
+    if (whole < length) {
+        REAL last[LANES];
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) last[j] = term[whole + j];
+        for (ptrdiff_t i = whole + LANES; i < length; i += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++) last[j] += term[i + j];
+        }
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+#if CARRY
+            local.run[j] += last[j];
+#else
+            local.high[j] += last[j];
+#endif
+        }
+        F(end_run)(&local);
+    }
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        sum->high[j] = local.high[j];
+#if CARRY
+        sum->low[j] = local.low[j];
+#endif
+    }
+}
+
 static const REAL F(zeros)[LANES] = {0};
 
 /* The first `length` elements, and behind them what every lane takes for nothing. */

@@ -35,8 +35,20 @@
     __builtin_shuffle(A, B, (INTEGER __attribute__((vector_size(sizeof(A))))){__VA_ARGS__})
 #endif
 
-#ifdef __F16C__
+#ifdef __AVX__
 #include <immintrin.h>
+#endif
+
+/* Of 16 bytes: what a vector has. The numbers of a shuffle that does not cross pieces are X(k) for every piece. */
+#if defined(__AVX512F__)
+#define PIECES 4
+#define OF_PIECES(X) X(0), X(1), X(2), X(3)
+#elif defined(__AVX__)
+#define PIECES 2
+#define OF_PIECES(X) X(0), X(1)
+#else
+#define PIECES 1
+#define OF_PIECES(X) X(0)
 #endif
 
 /* Only vectors of 64 bytes gain by it: at AVX2 float rows take as long as before, and double rows longer. */
@@ -60,12 +72,14 @@ static unsigned lane_bits(const int *flags, int lanes) {
 
 #include "real_f32.inc.h"
 #include "reading.inc.h"
+#include "transpose.inc.h"
 #include "lanes.inc.h"
 #include "elementary.inc.h"
 #include "real_end.inc.h"
 
 #include "real_f64.inc.h"
 #include "reading.inc.h"
+#include "transpose.inc.h"
 #include "lanes.inc.h"
 #include "elementary.inc.h"
 #include "real_end.inc.h"

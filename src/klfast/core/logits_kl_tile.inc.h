@@ -3,80 +3,93 @@
 
 /* `inside` is log1p(u), so that log(p/q) = (x - y - center)/T + inside. */
 typedef struct {
-    REAL largest[LANES], start[LANES], lowest[LANES], highest[LANES], bottom[LANES], center[LANES], shift[LANES];
+    REAL largest[LANES], start[LANES], lowest[LANES], bottom[LANES], center[LANES], shift[LANES];
     INTEGER bad[LANES], differs[LANES];
-    double total[LANES], mean[LANES], gap[LANES], inside[LANES];
+    double total[LANES], inverse[LANES], mean[LANES], gap[LANES], inside[LANES];
 } F(kl_tile);
 
 static ALWAYS_INLINE void F(survey_tile)(F(kl_tile) *tile, const REAL *x, const REAL *y, ptrdiff_t length,
                                          const F(klfast_exponential) *e) {
-    REAL limit = e->limit;
+    const INTEGER all_but_sign = (INTEGER)(~(UNSIGNED)0 >> 1);
+    REAL limit = e->limit, largest[LANES], lowest[LANES], start[LANES];
+    INTEGER bad[LANES], differs[LANES];
     for (int j = 0; j < LANES; j++) {
-        tile->largest[j] = tile->highest[j] = -INFINITY;
-        tile->lowest[j] = INFINITY;
-        tile->start[j] = 0;
-        tile->bad[j] = tile->differs[j] = 0;
+        largest[j] = -INFINITY;
+        lowest[j] = INFINITY;
+        start[j] = 0;
+        bad[j] = differs[j] = 0;
     }
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = x[i + j], b = y[i + j], difference = a - b;
-            INTEGER larger = -(INTEGER)(a > tile->largest[j]);
-            tile->start[j] = F(from_bits)((F(bits)(difference) & larger) | (F(bits)(tile->start[j]) & ~larger));
-            tile->largest[j] = a > tile->largest[j] ? a : tile->largest[j];
-            tile->lowest[j] = difference < tile->lowest[j] ? difference : tile->lowest[j];
-            tile->highest[j] = difference > tile->highest[j] ? difference : tile->highest[j];
-            tile->bad[j] |= !((a <= limit) & (a >= -limit) & (b <= limit) & (b >= -limit));
-            tile->differs[j] |= a != b;
+            INTEGER larger = -(INTEGER)(a > largest[j]);
+            REAL size_a = F(from_bits)(F(bits)(a) & all_but_sign), size_b = F(from_bits)(F(bits)(b) & all_but_sign);
+            start[j] = F(from_bits)((F(bits)(difference) & larger) | (F(bits)(start[j]) & ~larger));
+            largest[j] = a > largest[j] ? a : largest[j];
+            lowest[j] = difference < lowest[j] ? difference : lowest[j];
+            bad[j] |= !((size_a <= limit) & (size_b <= limit));
+            differs[j] |= F(bits)(a) ^ F(bits)(b);
         }
     }
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        REAL shifted, held = tile->bad[j] ? 0 : tile->largest[j];
+        REAL shifted, held = bad[j] ? 0 : largest[j];
         (void)F(exp_at)(held, e, &shifted);
-        REAL K = shifted - ROUNDING_SHIFT;
-        tile->start[j] = tile->bad[j] ? 0 : tile->start[j];
-        F(exponent_scale) scale = F(scale_by)(K, e);
+        F(exponent_scale) scale = F(scale_by)(shifted - ROUNDING_SHIFT, e);
+        tile->bad[j] = bad[j];
+        tile->differs[j] = differs[j];
+        tile->largest[j] = largest[j];
+        tile->lowest[j] = lowest[j];
+        tile->start[j] = bad[j] ? 0 : start[j];
         tile->bottom[j] = scale.lowest;
         tile->shift[j] = scale.shift;
     }
 }
 
-/* The sums of p, p*d, and (with_gap) p*(d + exp(-d) - 1) for d = (x - y - center)/T. */
-static ALWAYS_INLINE void F(kl_tile_sweep)(F(kl_tile) *tile, const REAL *x, const REAL *y, ptrdiff_t length,
-                                           const F(klfast_exponential) *exponential, const REAL *center,
-                                           const int with_gap) {
-    REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP], bottom_y[LANES];
-    F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
-    F(klfast_exponential) e = *exponential;
-    for (int j = 0; j < LANES; j++) bottom_y[j] = tile->bottom[j] - center[j];
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = x + i, *b = y + i;
-        if (length - i < STEP) { /* behind the end p = 0 and d is about 0 */
-            F(padded_step)(padded_x, a, length - i, tile->bottom);
-            F(padded_step)(padded_y, b, length - i, bottom_y);
-            a = padded_x;
-            b = padded_y;
+/* exp(x/T) in units of 2^K, element by element, and its sum; and where x - y has its mean, but for rounding errors. */
+static ALWAYS_INLINE void F(find_center)(F(kl_tile) *tile, REAL *restrict share, const REAL *x, const REAL *y, ptrdiff_t length,
+                                         const klfast_row *row) {
+    REAL beside[LANES * KLFAST_SHORT_ROW];
+    F(lanes) total, mean;
+    F(klfast_exponential) e = row->temperature->F(of);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        F(prefetch_line)(&row->ahead_a, i);
+        F(prefetch_line)(&row->ahead_b, i);
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
+            share[i + j] = F(scaled_exp)(x[i + j], scale, &e);
+            beside[i + j] = share[i + j] * (x[i + j] - y[i + j] - tile->start[j]);
         }
-        for (int part = 0; part < STEP; part += LANES) {
-            AS_LOOP
-            for (int j = 0; j < LANES; j++) {
-                F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
-                REAL apart = F(centred_difference)(a[part + j], b[part + j], center[j]), d = apart * e.inverse;
-                REAL share = F(scaled_exp)(a[part + j], scale, &e);
-                p[part + j] = share;
-                first[part + j] = share * d;
-                if (with_gap) second[part + j] = F(logits_gap)(share, apart, d, &e, F(APART));
-            }
-        }
-        F(fold)(&total, p);
-        F(end_run)(&total);
-        F(fold)(&mean, first);
-        F(end_run)(&mean);
-        if (with_gap) F(fold)(&gap, second);
-        if (with_gap) F(end_run)(&gap);
     }
+    F(add_lines)(&total, share, length);
+    F(add_lines)(&mean, beside, length);
     F(lane_values)(tile->total, &total);
+    F(lane_values)(tile->mean, &mean);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        tile->inverse[j] = 1 / tile->total[j];
+        tile->center[j] = tile->start[j] + (REAL)(tile->mean[j] * tile->inverse[j]);
+    }
+}
+
+/* The sums of p*d and p*(d + exp(-d) - 1) for d = (x - y - center)/T. */
+static ALWAYS_INLINE void F(add_gaps)(F(kl_tile) *tile, const REAL *restrict share, const REAL *x, const REAL *y,
+                                      ptrdiff_t length, const klfast_row *row) {
+    REAL first[LANES * KLFAST_SHORT_ROW], second[LANES * KLFAST_SHORT_ROW];
+    F(lanes) mean, gap;
+    F(klfast_exponential) e = row->temperature->F(of);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL apart = F(centred_difference)(x[i + j], y[i + j], tile->center[j]), d = apart * e.inverse;
+            first[i + j] = share[i + j] * d;
+            second[i + j] = F(logits_gap)(share[i + j], apart, d, &e, F(APART));
+        }
+    }
+    F(add_lines)(&mean, first, length);
+    F(add_lines)(&gap, second, length);
     F(lane_values)(tile->mean, &mean);
     F(lane_values)(tile->gap, &gap);
 }
@@ -102,7 +115,7 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
     F(klfast_exponential) e = row->temperature->F(of);
     REAL share[LANES], growth[LANES], inside[LANES], kl[LANES], unit[LANES];
     for (int j = 0; j < LANES; j++) {
-        share[j] = (REAL)(1.0 / tile->total[j]);
+        share[j] = (REAL)tile->inverse[j];
         growth[j] = (REAL)exp_any(-tile->inside[j]);
         inside[j] = (REAL)tile->inside[j];
         kl[j] = (REAL)value[j];
@@ -129,21 +142,18 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
 static unsigned F(tile_logits_kl)(double *result, const void *logits, const void *other, ptrdiff_t length, ptrdiff_t count,
                                   const klfast_row *row, void *out_a, void *out_b) {
     const REAL *x = logits, *y = other;
+    REAL share[LANES * KLFAST_SHORT_ROW];
     F(klfast_exponential) e = row->temperature->F(of);
     F(kl_tile) tile;
     int certain[LANES];
     F(survey_tile)(&tile, x, y, length, &e);
-    F(kl_tile_sweep)(&tile, x, y, length, &e, tile.start, 0);
-    for (int j = 0; j < LANES; j++)
-        tile.center[j] = tile.start[j] + (REAL)(tile.mean[j] / tile.total[j] * row->temperature->value);
-    F(kl_tile_sweep)(&tile, x, y, length, &e, tile.center, 1);
+    F(find_center)(&tile, share, x, y, length, row);
+    F(add_gaps)(&tile, share, x, y, length, row);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         /* KL = w + log1p(u) with u = g - w; w is next to nothing */
-        double w = tile.mean[j] / tile.total[j], g = tile.gap[j] / tile.total[j], u = g - w;
-        double near = u <= 2.0 ? u : 2.0, s = near / (2.0 + near), z = s * s, whole = 1.0 + u;
-        double of_near = fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s), of_far = log_ratio_f64(whole, 1.0);
-        double inside = u <= 2.0 ? of_near : of_far, kl = w + inside;
+        double w = tile.mean[j] * tile.inverse[j], g = tile.gap[j] * tile.inverse[j], u = g - w;
+        double inside = log_ratio_from_f64(1 + u, 1, u), kl = w + inside;
         int in_range = (g >= SMALLEST_LOGITS_GAP) & (g < LARGEST_LOGITS_GAP) & (fabs(w) <= 0x1p-10 * kl);
         int is_near = (tile.lowest[j] - tile.center[j]) * e.inverse >= -29;
         certain[j] = (tile.bad[j] == 0) & ((tile.differs[j] == 0) | (in_range & is_near));

@@ -2,35 +2,20 @@
  * looked for first and set apart, as in the careful way for long rows. Lanes that need more care (NaN, +inf, nothing but -inf,
  * logits out of range, a rest below the normal numbers) are reported, and walked one by one. */
 
-/* The softmax of every lane; see softmax_state. */
+/* The softmax of every lane; see softmax_state. `unit` is exp(-largest/T) times the power of two in which sums are. */
 typedef struct {
     REAL largest[LANES], lowest[LANES], shift[LANES];
-    double fraction[LANES], count[LANES], rest[LANES], value[LANES], log_total[LANES];
+    double unit[LANES], count[LANES], rest[LANES], value[LANES], log_total[LANES];
     int is_sound[LANES];
 } F(softmax_tile);
 
-/* log(count + rest), lane by lane: log1p_any and log_ratio_any without their branches. */
-static ALWAYS_INLINE void F(find_log_totals)(F(softmax_tile) *tile) {
-    AS_LOOP
-    for (int j = 0; j < LANES; j++) {
-        double share = tile->rest[j] / tile->count[j], whole = 1.0 + share, near = share <= 2.0 ? share : 2.0;
-        double s = near / (2.0 + near), z = s * s;
-        double of_near = fma_f64(s * z, wide_log_polynomial_f64(z), 2.0 * s), of_far = log_ratio_f64(whole, 1.0);
-        double of_count = log_ratio_f64(tile->count[j], 1.0);
-        tile->log_total[j] = (share <= 2.0 ? of_near : of_far) + of_count;
-    }
-}
-
-static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
-                                          const int with_value) {
-    REAL padded[STEP], rest[STEP], value[STEP], lowest[LANES], largest[LANES], held[LANES], impossible[LANES];
-    REAL shift[LANES];
-    INTEGER bad[LANES] = {0}, count[LANES] = {0};
-    F(lanes) sum_rest = {{0}}, sum_value = {{0}};
+/* The largest logit of every lane, and the power of two to count in. */
+static ALWAYS_INLINE void F(survey_logits)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row) {
+    REAL largest[LANES];
+    INTEGER bad[LANES] = {0};
     F(klfast_exponential) e = row->temperature->F(of);
     klfast_exponential_f64 wide_e = row->temperature->of_f64;
-    klfast_ahead ahead = row->ahead_a;
-    for (int j = 0; j < LANES; j++) largest[j] = impossible[j] = -INFINITY;
+    for (int j = 0; j < LANES; j++) largest[j] = -INFINITY;
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
@@ -42,48 +27,48 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
     for (int j = 0; j < LANES; j++) {
         int is_in_range = (largest[j] <= e.limit) & (largest[j] >= -e.limit) & !bad[j];
         double shifted;
-        held[j] = is_in_range ? largest[j] : 0;
-        tile->fraction[j] = exp_at_f64((double)held[j], &wide_e, &shifted);
-        REAL K = (REAL)(shifted - 0x1.8p52);
-        F(exponent_scale) scale = F(scale_by)(K, &e);
-        tile->lowest[j] = lowest[j] = scale.lowest;
-        tile->shift[j] = shift[j] = scale.shift;
+        tile->largest[j] = is_in_range ? largest[j] : 0;
+        tile->unit[j] = exp_at_f64(-(double)tile->largest[j], &wide_e, &shifted);
+        F(exponent_scale) scale = F(scale_by)((REAL)(0x1.8p52 - shifted), &e);
+        tile->lowest[j] = scale.lowest;
+        tile->shift[j] = scale.shift;
         tile->is_sound[j] = is_in_range;
     }
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = x + i;
-        if (length - i < STEP) {
-            F(padded_step)(padded, x + i, length - i, impossible);
-            a = padded;
+}
+
+static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
+                                          const int with_value) {
+    REAL rest[LANES * KLFAST_SHORT_ROW], value[LANES * KLFAST_SHORT_ROW];
+    INTEGER count[LANES] = {0};
+    F(lanes) sum_rest, sum_value = {{0}};
+    F(klfast_exponential) e = row->temperature->F(of);
+    F(survey_logits)(tile, x, length, row);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        F(prefetch_line)(&row->ahead_a, i);
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            F(exponent_scale) scale = {tile->lowest[j], tile->shift[j]};
+            REAL at = x[i + j], whole = F(scaled_exp)(at, scale, &e);
+            REAL clipped = at < tile->lowest[j] ? tile->lowest[j] : at;
+            INTEGER is_top = -(INTEGER)(at == tile->largest[j]);
+            rest[i + j] = F(from_bits)(F(bits)(whole) & ~is_top);
+            count[j] -= is_top;
+            if (with_value) value[i + j] = whole * (tile->largest[j] - clipped);
         }
-        F(prefetch_step)(&ahead, i);
-        for (int part = 0; part < STEP; part += LANES) {
-            AS_LOOP
-            for (int j = 0; j < LANES; j++) {
-                F(exponent_scale) scale = {lowest[j], shift[j]};
-                REAL at = a[part + j], clipped = at < lowest[j] ? lowest[j] : at, whole = F(scaled_exp)(at, scale, &e);
-                INTEGER is_top = -(INTEGER)(at == held[j]);
-                rest[part + j] = F(from_bits)(F(bits)(whole) & ~is_top);
-                count[j] -= is_top;
-                if (with_value) value[part + j] = whole * (held[j] - clipped);
-            }
-        }
-        F(fold)(&sum_rest, rest);
-        F(end_run)(&sum_rest);
-        if (with_value) F(fold)(&sum_value, value);
-        if (with_value) F(end_run)(&sum_value);
     }
+    F(add_lines)(&sum_rest, rest, length);
     F(lane_values)(tile->rest, &sum_rest);
+    if (with_value) F(add_lines)(&sum_value, value, length);
     F(lane_values)(tile->value, &sum_value);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        tile->largest[j] = held[j];
         tile->count[j] = (double)count[j];
         tile->is_sound[j] &= (tile->rest[j] >= SMALLEST_REST) | (count[j] * LANES == length);
-        tile->rest[j] /= tile->fraction[j];
-        tile->value[j] /= tile->fraction[j];
+        tile->rest[j] *= tile->unit[j];
+        tile->value[j] *= tile->unit[j];
+        /* as log1p where the largest is alone: nothing of a small rest is lost */
+        tile->log_total[j] = log_ratio_from_f64(tile->count[j] + tile->rest[j], 1.0, (tile->count[j] - 1) + tile->rest[j]);
     }
-    F(find_log_totals)(tile);
 }
 
 /* factor*p of every element. */
@@ -92,7 +77,7 @@ static ALWAYS_INLINE void F(write_tile_shares)(REAL *restrict out, const REAL *x
     F(klfast_exponential) e = row->temperature->F(of);
     REAL share[LANES];
     for (int j = 0; j < LANES; j++)
-        share[j] = (REAL)(factor[j] / ((tile->count[j] + tile->rest[j]) * tile->fraction[j]));
+        share[j] = (REAL)(factor[j] * tile->unit[j] / (tile->count[j] + tile->rest[j]));
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {

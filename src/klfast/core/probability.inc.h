@@ -39,16 +39,20 @@ static ALWAYS_INLINE void F(begin_lanes)(F(lanes) *sum) {
     }
 }
 
-static ALWAYS_INLINE void F(begin_sweep)(F(sweep) *sums) {
-    F(begin_lanes)(&sums->mass);
-    F(begin_lanes)(&sums->first);
-    F(begin_lanes)(&sums->second);
+static ALWAYS_INLINE void F(begin_watch)(F(sweep) *sums) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         sums->lowest[j] = INFINITY;
         sums->largest[j] = 0;
         sums->sign[j] = sums->impossible[j] = 0;
     }
+}
+
+static ALWAYS_INLINE void F(begin_sweep)(F(sweep) *sums) {
+    F(begin_lanes)(&sums->mass);
+    F(begin_lanes)(&sums->first);
+    F(begin_lanes)(&sums->second);
+    F(begin_watch)(sums);
 }
 
 /* Copies a sweep out of the registers; lane by lane, because GCC copies large structures with slow string instructions. */
@@ -62,10 +66,7 @@ static ALWAYS_INLINE void F(store_lanes)(F(lanes) *to, const F(lanes) *from) {
     }
 }
 
-static ALWAYS_INLINE void F(store_sweep)(F(sweep) *to, const F(sweep) *from) {
-    F(store_lanes)(&to->mass, &from->mass);
-    F(store_lanes)(&to->first, &from->first);
-    F(store_lanes)(&to->second, &from->second);
+static ALWAYS_INLINE void F(store_watch)(F(sweep) *to, const F(sweep) *from) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         to->lowest[j] = from->lowest[j];
@@ -75,17 +76,26 @@ static ALWAYS_INLINE void F(store_sweep)(F(sweep) *to, const F(sweep) *from) {
     }
 }
 
-static ALWAYS_INLINE void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
-    for (int part = 0; part < STEP; part += LANES) {
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) {
-            REAL a = p[part + j], b = q[part + j], low = careful ? (b > 0 ? b : INFINITY) : b;
-            sums->lowest[j] = low < sums->lowest[j] ? low : sums->lowest[j];
-            sums->sign[j] |= careful ? F(bits)(a) | F(bits)(b) : F(bits)(a);
-            /* negative where b is zero and a is not */
-            if (careful) sums->impossible[j] |= (F(bits)(b) - 1) & ~(F(bits)(a) - 1);
-        }
+static ALWAYS_INLINE void F(store_sweep)(F(sweep) *to, const F(sweep) *from) {
+    F(store_lanes)(&to->mass, &from->mass);
+    F(store_lanes)(&to->first, &from->first);
+    F(store_lanes)(&to->second, &from->second);
+    F(store_watch)(to, from);
+}
+
+static ALWAYS_INLINE void F(watch_part)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        REAL a = p[j], b = q[j], low = careful ? (b > 0 ? b : INFINITY) : b;
+        sums->lowest[j] = low < sums->lowest[j] ? low : sums->lowest[j];
+        sums->sign[j] |= careful ? F(bits)(a) | F(bits)(b) : F(bits)(a);
+        /* negative where b is zero and a is not */
+        if (careful) sums->impossible[j] |= (F(bits)(b) - 1) & ~(F(bits)(a) - 1);
     }
+}
+
+static ALWAYS_INLINE void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
+    for (int part = 0; part < STEP; part += LANES) F(watch_part)(sums, p + part, q + part, careful);
 }
 
 static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {

@@ -49,7 +49,7 @@ void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdif
         return;
     }
     const char *source = array->data;
-    ptrdiff_t source_stride = array->row_stride / size;
+    ptrdiff_t source_stride = in_elements(rows->type, array->row_stride);
     if (array->stride != size || !is_native(rows, array)) {
         int is_shared = array->row_stride == 0; /* one row for all lanes */
         source_stride = is_shared ? 0 : length;

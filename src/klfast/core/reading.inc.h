@@ -85,50 +85,6 @@ STORE_BOTH(store_double, uint64_t, swap_64, double_bits((double)from[i]))
 #undef STORE_LOOPS
 #undef STORE_BOTH
 
-/* Squares of SQUARE x SQUARE elements go through registers: one element at a time would take longer than the kernels.
- * Every round lays the elements of two vectors, half of all vectors apart, alternately; after log2(SQUARE) rounds rows have
- * become columns. */
-#if defined(__GNUC__) || defined(__clang__)
-typedef REAL F(vector) __attribute__((vector_size(SQUARE * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-
-static ALWAYS_INLINE void F(interleave)(F(vector) *to, const F(vector) *from) {
-    for (int i = 0; i < SQUARE / 2; i++) {
-        to[2 * i] = SHUFFLED(INTEGER, from[i], from[i + SQUARE / 2], INTERLEAVE_LOW);
-        to[2 * i + 1] = SHUFFLED(INTEGER, from[i], from[i + SQUARE / 2], INTERLEAVE_HIGH);
-    }
-}
-
-static ALWAYS_INLINE void F(transpose_square)(REAL *target, ptrdiff_t target_stride, const REAL *source,
-                                              ptrdiff_t source_stride) {
-    F(vector) v[SQUARE], w[SQUARE];
-    for (int i = 0; i < SQUARE; i++) v[i] = *(const F(vector) *)(source + i * source_stride);
-    F(interleave)(w, v);
-    F(interleave)(v, w);
-    if (SQUARE == 8) F(interleave)(w, v);
-    for (int i = 0; i < SQUARE; i++) *(F(vector) *)(target + i * target_stride) = SQUARE == 8 ? w[i] : v[i];
-}
-#else
-static ALWAYS_INLINE void F(transpose_square)(REAL *target, ptrdiff_t target_stride, const REAL *source,
-                                              ptrdiff_t source_stride) {
-    for (int i = 0; i < SQUARE; i++)
-        for (int j = 0; j < SQUARE; j++) target[j * target_stride + i] = source[i * source_stride + j];
-}
-#endif
-
-static void F(transpose)(void *target, ptrdiff_t target_stride, const void *source, ptrdiff_t source_stride,
-                         ptrdiff_t rows, ptrdiff_t columns) {
-    REAL *to = target;
-    const REAL *from = source;
-    ptrdiff_t whole_rows = columns < SQUARE ? 0 : rows - rows % SQUARE;
-    for (ptrdiff_t r = 0; r < whole_rows; r += SQUARE)
-        for (ptrdiff_t i = 0; i < columns; i += SQUARE) {
-            ptrdiff_t c = i + SQUARE <= columns ? i : columns - SQUARE; /* the last square may do some columns again */
-            F(transpose_square)(to + c * target_stride + r, target_stride, from + r * source_stride + c, source_stride);
-        }
-    for (ptrdiff_t r = whole_rows; r < rows; r++)
-        for (ptrdiff_t c = 0; c < columns; c++) to[c * target_stride + r] = from[r * source_stride + c];
-}
-
 static void F(exclude)(void *array, const void *mask, ptrdiff_t length, double neutral) {
     REAL *restrict values = array, other = (REAL)neutral;
     const REAL *restrict included = mask;

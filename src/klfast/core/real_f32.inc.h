@@ -43,10 +43,9 @@
 #define HIGHEST_SUM 0x1p100
 #define SAFE_WEIGHT 0x1p-76f
 #define SAFE_SUM 0x1p-90
-/* Transposing: what a vector of 32 bytes holds, and the halves of two vectors laid alternately. */
-#define SQUARE 8
-#define INTERLEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define INTERLEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+/* Transposing: the halves of piece k of two vectors, laid alternately. */
+#define INTERLEAVE_LOW(k) 4 * (k), 4 * (PIECES + (k)), 4 * (k) + 1, 4 * (PIECES + (k)) + 1
+#define INTERLEAVE_HIGH(k) 4 * (k) + 2, 4 * (PIECES + (k)) + 2, 4 * (k) + 3, 4 * (PIECES + (k)) + 3
 /* e^d: below and above, element by element; above, because exp multiplies what the difference d lost in rounding. */
 #define EXP_TERMS_NEAR (REAL)0.52
 #define EXP_TERMS_LOWEST (-64.0f)

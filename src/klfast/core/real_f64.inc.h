@@ -42,10 +42,9 @@
 #define HIGHEST_SUM 0x1p900
 #define SAFE_WEIGHT 0x1p-900
 #define SAFE_SUM 0x1p-800
-/* Transposing: what a vector of 32 bytes holds, and the halves of two vectors laid alternately. */
-#define SQUARE 4
-#define INTERLEAVE_LOW 0, 4, 1, 5
-#define INTERLEAVE_HIGH 2, 6, 3, 7
+/* Transposing: the halves of piece k of two vectors, laid alternately. */
+#define INTERLEAVE_LOW(k) 2 * (k), 2 * (PIECES + (k))
+#define INTERLEAVE_HIGH(k) 2 * (k) + 1, 2 * (PIECES + (k)) + 1
 /* e^d: below and above, element by element; above, because exp multiplies what the difference d lost in rounding. */
 #define EXP_TERMS_NEAR (REAL)0.52
 #define EXP_TERMS_LOWEST (-700.0)

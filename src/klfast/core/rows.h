@@ -14,6 +14,11 @@ static inline ptrdiff_t type_size(int type) {
     return type == FLOAT32 ? (ptrdiff_t)sizeof(float) : (ptrdiff_t)sizeof(double);
 }
 
+/* The same the other way round; no division by a number that the compiler does not know, which takes long. */
+static inline ptrdiff_t in_elements(int type, ptrdiff_t bytes) {
+    return type == FLOAT32 ? bytes / (ptrdiff_t)sizeof(float) : bytes / (ptrdiff_t)sizeof(double);
+}
+
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* Whether neighbouring rows share the lines of memory that a row's elements are spread over. */

@@ -28,13 +28,7 @@ static ALWAYS_INLINE uint64_t F(group_bits)(const REAL *group) {
     return (words[0] | words[1]) | (words[2] | words[3]);
 }
 
-static ALWAYS_INLINE void F(copy_group)(REAL *to, const REAL *from) {
-#if defined(__GNUC__) || defined(__clang__)
-    *(F(vector) *)to = *(const F(vector) *)from;
-#else
-    memcpy(to, from, 32);
-#endif
-}
+static ALWAYS_INLINE void F(copy_group)(REAL *to, const REAL *from) { memcpy(to, from, F(GROUP) * sizeof(REAL)); }
 
 /* Without branches: every group is written to the end of both parts, and counted in one. */
 static void F(part)(F(parted) *parts, const REAL *p, const REAL *q, ptrdiff_t length) {

@@ -45,7 +45,8 @@ static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count)
 
 static ALWAYS_INLINE void F(tile_sums_of)(double *p_sum, double *q_sum, const REAL *p, const REAL *q, ptrdiff_t length) {
     F(lanes) mass, other;
-    F(lane_sums)(&mass, &other, p, q, length);
+    F(add_lines)(&mass, p, length);
+    F(add_lines)(&other, q, length);
     F(lane_values)(p_sum, &mass);
     F(lane_values)(q_sum, &other);
 }
@@ -69,31 +70,101 @@ static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, con
     }
 }
 
+/* The line of a tile's own size that is `at` elements on, of what is to come. */
+static ALWAYS_INLINE void F(prefetch_line)(const klfast_ahead *ahead, ptrdiff_t at) {
+    __builtin_prefetch(ahead->start + at / STEP * ahead->step + at % STEP / LANES * ahead->line);
+}
+
+/* All terms first, then their sums: so no step is too short to be worth its while. */
+static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
+                                       const F(constants) *row, const int careful, const int raw) {
+    REAL first[LANES * KLFAST_SHORT_ROW], second[LANES * KLFAST_SHORT_ROW];
+    F(sweep) local;
+    F(begin_watch)(&local);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        F(prefetch_line)(&row->ahead_p, i);
+        F(prefetch_line)(&row->ahead_q, i);
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            first[i + j] = F(gap)(p[i + j], q[i + j], raw ? 1 : row->c[j], 0, &second[i + j], careful, raw);
+        F(watch_part)(&local, p + i, q + i, careful);
+    }
+    F(store_watch)(sums, &local);
+    F(add_lines)(&sums->first, first, length);
+    F(add_lines)(&sums->second, second, length);
+}
+
+static NOINLINE void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
+    F(tile_gaps)(s, p, q, length, row, 0, 0);
+}
+static NOINLINE void F(tile_gaps_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                          const F(constants) *row) {
+    F(tile_gaps)(s, p, q, length, row, 1, 0);
+}
+static NOINLINE void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
+    F(tile_gaps)(s, p, q, length, row, 1, 1);
+}
+
+/* The same for the cross-entropy, always careful: the one q above `limit` is set aside. */
+static NOINLINE void F(tile_cross_terms)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
+                                         const F(constants) *row) {
+    REAL term[LANES * KLFAST_SHORT_ROW], beside[LANES * KLFAST_SHORT_ROW];
+    F(sweep) local;
+    F(begin_watch)(&local);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        F(prefetch_line)(&row->ahead_p, i);
+        F(prefetch_line)(&row->ahead_q, i);
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL b = q[i + j], other = b > 0 ? b : 1, large = b > row->limit[j] ? b : 0;
+            term[i + j] = p[i + j] * F(log_ratio)(row->c[j], other);
+            beside[i + j] = b > row->limit[j] ? 0 : b;
+            local.largest[j] = large > local.largest[j] ? large : local.largest[j];
+        }
+        F(watch_part)(&local, p + i, q + i, 1);
+    }
+    F(store_watch)(sums, &local);
+    F(add_lines)(&sums->first, term, length);
+    F(add_lines)(&sums->second, beside, length);
+}
+
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
 static unsigned F(tile_kl_divergence)(double *result, const void *p, const void *q, ptrdiff_t length,
                                    ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
     (void)out_a, (void)out_b;
-    double p_sum[LANES], q_sum[LANES];
-    REAL lowest[LANES];
+    REAL lowest[LANES], held[LANES];
     F(constants) row;
     F(sweep) sums;
+    F(lanes) q_sums;
     F(tile_sums) tile;
     int certain[LANES];
-    F(tile_sums_of)(p_sum, q_sum, p, q, length);
-    F(tile_quotients)(&row, lowest, p_sum, q_sum, 0);
+    double p_sum[LANES], q_sum[LANES];
+    F(add_lines)(&sums.mass, p, length);
+    F(add_lines)(&q_sums, q, length);
+    F(lane_values)(p_sum, &sums.mass);
+    F(lane_values)(q_sum, &q_sums);
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        REAL c = (REAL)(p_sum[j] / q_sum[j]);
+        row.c[j] = c;
+        lowest[j] = (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT) ? LOWEST_WEIGHT : NAN;
+        held[j] = c < 1 ? c : 1;
+    }
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(divergence_fast)(&sums, p, q, length, &row);
+    F(tile_gaps_fast)(&sums, p, q, length, &row);
+    for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
     F(tile_conclude)(&tile, &sums, lowest);
-    if (!F(all_sound)(&tile, count)) { /* the same bits for lanes without zeros, since c_low is 0 */
-        F(divergence_careful)(&sums, p, q, length, &row);
+    if (!F(all_sound)(&tile, count)) { /* the same bits for lanes without zeros */
+        F(tile_gaps_careful)(&sums, p, q, length, &row);
+        for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
         F(tile_conclude)(&tile, &sums, lowest);
     }
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double w = -tile.second[j] / tile.mass[j];
+        double inverse = 1 / tile.mass[j], w = -tile.second[j] * inverse;
         double correction = w * w * (0.5 - w * (0x1.5555555555555p-2 - 0.25 * w));
-        double value = tile.first[j] / tile.mass[j] - correction;
+        double value = tile.first[j] * inverse - correction;
         int is_close = (fabs(w) < 0x1p-20) & (correction <= 0.5 * value);
         int is_zero = (tile.first[j] == 0) & (tile.second[j] == 0);
         certain[j] = tile.is_sound[j] & (is_close | is_zero | tile.is_infinite[j]);
@@ -106,22 +177,25 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
 static unsigned F(tile_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
                                    ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
     (void)count, (void)out_a, (void)out_b;
-    double p_sum[LANES], q_sum[LANES];
+    double q_sum[LANES];
     REAL lowest[LANES];
     F(constants) row;
     F(sweep) sums;
+    F(lanes) q_sums;
     F(tile_sums) tile;
     int certain[LANES];
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(tile_sums_of)(p_sum, q_sum, p, q, length);
+    F(add_lines)(&sums.mass, p, length);
+    F(add_lines)(&q_sums, q, length);
+    F(lane_values)(q_sum, &q_sums);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         row.c[j] = (REAL)q_sum[j];
         row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
         lowest[j] = (row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM) ? SMALLEST_NORMAL : NAN;
     }
-    F(cross_entropy_careful)(&sums, p, q, length, &row);
+    F(tile_cross_terms)(&sums, p, q, length, &row);
     F(tile_conclude)(&tile, &sums, lowest);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -157,7 +231,8 @@ static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const v
     (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, 0, p, q, told);
     F(sweep) sums;
-    F(raw_divergence_careful)(&sums, p, q, length, &row);
+    F(add_lines)(&sums.mass, p, length);
+    F(tile_raw_gaps)(&sums, p, q, length, &row);
     return F(tile_raw_result)(result, &sums, LOWEST_WEIGHT, 1);
 }
 
@@ -166,6 +241,7 @@ static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const v
     (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
-    F(cross_entropy_careful)(&sums, p, q, length, &row);
+    F(add_lines)(&sums.mass, p, length);
+    F(tile_cross_terms)(&sums, p, q, length, &row);
     return F(tile_raw_result)(result, &sums, SMALLEST_NORMAL, 0);
 }

@@ -14,6 +14,7 @@ void klfast_plan_topk(klfast_topk_call *call) {
     rows->operation_id = LOGITS_LOGSUMEXP;
     klfast_plan(rows);
     rows->is_tiled = 0;
+    rows->parts = 1;
     rows->unit = rows->strip = is_across(&rows->a) ? smaller(KLFAST_LINE_BYTES / type_size(rows->type), rows->row_count) : 1;
     rows->units = rows->outer_count * ((rows->row_count + rows->unit - 1) / rows->unit);
     rows->scratch_bytes = AREAS * rows->unit * smaller(rows->length, rows->operation->block_length) * 8;

@@ -19,7 +19,8 @@ void klfast_plan(klfast_rows *rows) {
     rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache */
-    rows->strip = rows->unit * (across && rows->length <= LONGEST_STRIP ? 4 : 1);
+    rows->parts = rows->is_tiled || (across && rows->length <= LONGEST_STRIP) ? 4 : 1;
+    rows->strip = rows->unit * rows->parts;
     rows->units = rows->outer_count * ((rows->row_count + rows->strip - 1) / rows->strip);
     int in_place = is_in_place(rows, &rows->a) && (!has_two(rows) || is_in_place(rows, &rows->b));
     ptrdiff_t area = rows->unit * smaller(rows->length, operation->block_length) * type_size(rows->type);
@@ -42,16 +43,17 @@ static void place_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
 static klfast_ahead foresee(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
                             ptrdiff_t steps) {
     klfast_ahead ahead = {array->data, 0, 0};
-    ptrdiff_t parts = rows->strip / rows->unit, size = type_size(rows->type);
-    const char *next = part_of(array, group->outer, group->first + (parts - group->part) * rows->unit).data;
+    int across = is_across(array);
+    ptrdiff_t parts = rows->parts, distance = across ? parts - group->part : 1;
+    const char *next = part_of(array, group->outer, group->first + distance * rows->unit).data;
     if (array->row_stride == 0) return ahead;
-    if (is_across(array)) {
+    if (across) {
         ptrdiff_t done = group->part * ((rows->length + 3) / 4) + steps;
         ahead.step = parts > 1 ? array->stride : 4 * array->stride;
         ahead.line = parts > 1 ? KLFAST_LINE_BYTES : array->stride;
         ahead.start = next + done * ahead.step;
     } else if (array->row_stride == rows->length * array->stride) /* a step takes 256/size elements */
-        ahead = (klfast_ahead){next, 4 * KLFAST_LINE_BYTES / size * array->stride, KLFAST_LINE_BYTES};
+        ahead = (klfast_ahead){next, in_elements(rows->type, 4 * KLFAST_LINE_BYTES) * array->stride, KLFAST_LINE_BYTES};
     return ahead;
 }
 
@@ -235,7 +237,7 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     if (one.labels.data) one.labels.data += number * one.labels.row_stride + which * one.labels.stride;
     if (one.label_weights) one.label_weights += number;
     if (one.gradients) one.gradients += number;
-    one.outer_count = one.row_count = one.unit = one.strip = one.units = one.label_count = 1;
+    one.outer_count = one.row_count = one.unit = one.parts = one.strip = one.units = one.label_count = 1;
     one.scratch_bytes = sizeof scratch;
     walk_group(&one, 0, 0, result, (char *)scratch);
     if (!rows->is_written) return;
@@ -249,26 +251,27 @@ static void read_tile_of(const klfast_rows *rows, const klfast_group *group, con
     klfast_read_tile(rows, &part, group->count, target);
 }
 
-/* What the rows of a tile are told; of their labels, number `which`. The tile is masked and capped already. */
+/* What the rows of a tile are told; of their labels, number `which`. The tile is masked and capped already. Rows that are to be
+ * ignored may hold anything. */
 static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klfast_group *group, const double *a,
                        ptrdiff_t which) {
     ptrdiff_t first = first_row(rows, group), lanes = rows->unit;
+    size_t size = (size_t)group->count * sizeof(double);
     const float *narrow = (const float *)a;
     double ids[KLFAST_GROUP];
-    memset(labels, 0, sizeof *labels);
-    for (ptrdiff_t k = 0; k < group->count; k++) {
-        labels->gradient[k] = rows->gradients ? rows->gradients[first + k] : 1.0;
-        labels->weight[k] = rows->label_weights ? rows->label_weights[first + k] : 1.0;
-    }
+    if (rows->gradients) memcpy(labels->gradient, rows->gradients + first, size);
+    if (rows->label_weights) memcpy(labels->weight, rows->label_weights + first, size);
     if (!rows->labels.data) return;
     rows->level->read[FLOAT64][rows->labels.element](
         ids, rows->labels.data + first * rows->labels.row_stride + which * rows->labels.stride, rows->labels.row_stride,
         group->count);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         labels->is_ignored[k] = ids[k] == rows->parameters.ignored;
-        ptrdiff_t place = labels->is_ignored[k] ? 0 : (ptrdiff_t)ids[k], at = place * lanes + k;
-        labels->place[k] = place;
-        labels->logit[k] = labels->is_ignored[k] ? 0.0 : rows->type == FLOAT32 ? (double)narrow[at] : a[at];
+        labels->place[k] = labels->is_ignored[k] ? 0 : (ptrdiff_t)ids[k];
+    }
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        ptrdiff_t at = labels->place[k] * lanes + k;
+        labels->logit[k] = rows->type == FLOAT32 ? (double)narrow[at] : a[at];
     }
 }
 
@@ -299,32 +302,42 @@ static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile
     }
 }
 
-static void walk_tile(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results) {
-    tile_memory tile;
+static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,
+                      tile_memory *tile, double *results) {
     double values[KLFAST_GROUP];
-    klfast_group group;
-    klfast_labels labels;
-    place_group(&group, rows, unit, part);
-    read_tiles(rows, &group, &tile);
-    const double *b = has_two(rows) ? tile.b : tile.a;
-    double *out_a = rows->is_written ? tile.out_a : NULL, *out_b = rows->is_written ? tile.out_b : NULL;
-    klfast_row told = {.ahead_a = foresee(rows, &group, &rows->a, 0),
-                       .ahead_b = foresee(rows, &group, has_two(rows) ? &rows->b : &rows->a, 0),
-                       .parameters = &rows->parameters,
-                       .temperature = &rows->temperature,
-                       .labels = &labels};
-    double *mine = results_of(&group, rows, results);
+    read_tiles(rows, group, tile);
+    const double *b = has_two(rows) ? tile->b : tile->a;
+    double *out_a = rows->is_written ? tile->out_a : NULL, *out_b = rows->is_written ? tile->out_b : NULL;
+    double *mine = results_of(group, rows, results);
     ptrdiff_t length = rows->length * rows->unit;
+    told->ahead_a = foresee(rows, group, &rows->a, 0);
+    told->ahead_b = foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
-        if (rows->labels.data || rows->is_written) tell_lanes(&labels, rows, &group, tile.a, which);
-        unsigned certain = rows->operation->tile(values, tile.a, b, length, group.count, &told, out_a, out_b);
-        for (ptrdiff_t lane = 0; lane < group.count; lane++) {
-            double *result = &mine[lane * rows->label_count + which];
-            *result = values[lane];
-            if (!(certain >> lane & 1)) walk_lane(rows, &tile, lane, first_row(rows, &group) + lane, which, result);
-        }
+        if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which);
+        unsigned certain = rows->operation->tile(values, tile->a, b, length, group->count, told, out_a, out_b);
+        for (ptrdiff_t lane = 0; lane < group->count; lane++) mine[lane * rows->label_count + which] = values[lane];
+        unsigned left = ~certain & ((1u << group->count) - 1);
+        for (ptrdiff_t lane = 0; left >> lane; lane++)
+            if (left >> lane & 1)
+                walk_lane(rows, tile, lane, first_row(rows, group) + lane, which, &mine[lane * rows->label_count + which]);
     }
-    if (rows->is_written) write_tiles(rows, &group, &tile);
+    if (rows->is_written) write_tiles(rows, group, tile);
+}
+
+static void walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results) {
+    tile_memory tile;
+    klfast_group group;
+    klfast_labels labels = {.is_ignored = {0}};
+    klfast_row told = {.parameters = &rows->parameters, .temperature = &rows->temperature, .labels = &labels};
+    for (int k = 0; k < KLFAST_GROUP; k++) labels.weight[k] = labels.gradient[k] = 1;
+    place_group(&group, rows, unit, 0);
+    ptrdiff_t end = smaller(group.first + rows->strip, rows->row_count);
+    while (group.first < end) {
+        walk_tile(rows, &group, &told, &labels, &tile, results);
+        group.part++;
+        group.first += rows->unit;
+        group.count = smaller(rows->unit, end - group.first);
+    }
 }
 
 int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit) {
@@ -338,10 +351,13 @@ int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit) {
 
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch) {
     if (klfast_is_idle(rows, unit)) return;
-    ptrdiff_t strips = rows->units / rows->outer_count;
-    ptrdiff_t left = rows->row_count - unit % strips * rows->strip;
-    for (ptrdiff_t part = 0; part * rows->unit < smaller(left, rows->strip); part++) {
-        if (rows->is_tiled) walk_tile(rows, unit, part, results);
-        else walk_group(rows, unit, part, results, scratch);
+    if (rows->is_tiled) {
+        walk_tiles(rows, unit, results);
+        return;
     }
+    klfast_group group;
+    place_group(&group, rows, unit, 0);
+    ptrdiff_t left = rows->row_count - group.first;
+    for (ptrdiff_t part = 0; part * rows->unit < smaller(left, rows->strip); part++)
+        walk_group(rows, unit, part, results, scratch);
 }
