@@ -1,6 +1,10 @@
 # The core, as core/kernels.h declares it to Cython.
 
 cdef extern from "kernels.h" nogil:
+    ctypedef struct wide_sum:
+        double high, low
+    void add_number(wide_sum *sum, double x) noexcept nogil
+    double sum_value(wide_sum sum) noexcept nogil
     ctypedef struct klfast_state:
         pass
     ctypedef struct klfast_group:

@@ -53,6 +53,7 @@ def terms(
     piece_rows: np.ndarray | None = None,
     piece_starts: np.ndarray | None = None,
 ) -> None: ...
+def add_up(values: np.ndarray) -> float: ...
 def topk(
     compute: int,
     array: np.ndarray,

@@ -1,10 +1,8 @@
 """Log-probabilities of tokens: arguments in, kernels, and what sequences come down to."""
 
-import math
-
 import numpy as np
 
-from klfast import _checks, _checks_tokens, _layout, _threads
+from klfast import _checks, _checks_tokens, _kernels, _layout, _threads
 from klfast._dispatch import named_arrays
 from klfast._terms import terms
 
@@ -71,7 +69,7 @@ class Sequences:
 def shares(counts, reduction):
     """What each token of every sequence counts in the reduced value, and how many tokens (or sequences) that has."""
     counts = np.asarray(counts, np.float64)
-    total = math.fsum(counts.ravel())
+    total = float(np.sum(counts))  # of integers: nothing rounds
     with np.errstate(divide="ignore", invalid="ignore"):
         if reduction == "sequence_mean":
             total = float(np.count_nonzero(counts))
@@ -81,15 +79,13 @@ def shares(counts, reduction):
 
 
 def add_up(sums, divisor=1.0):
-    """Sums of sequences, added without rounding, over the divisor; inf and NaN as numpy adds them."""
-    sums = np.asarray(sums, np.float64).ravel()
+    """Sums of sequences, added in twice their precision, over the divisor; inf and NaN as numpy adds them."""
+    sums = np.ascontiguousarray(sums, np.float64).ravel()
+    total = _kernels.add_up(sums)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if not np.all(np.isfinite(sums)):
-            return np.sum(sums) / np.float64(divisor)
-        try:
-            return np.float64(math.fsum(sums)) / np.float64(divisor)
-        except OverflowError:  # of the sum, but perhaps not of the mean
+        if np.isinf(total) and np.all(np.isfinite(sums)):  # beyond the range, but perhaps not the mean
             return np.sum(sums / np.float64(divisor))
+        return np.float64(total) / np.float64(divisor)
 
 
 def multiply(target, factors, chosen):

@@ -160,7 +160,7 @@ static int is_in_range(double sum) { return fabs(sum) >= SMALLEST_TERM_SUM && fa
 /* The same elements again, read and computed in double. */
 static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, const slice *part, const char *mask) {
     klfast_rows wide = call->rows;
-    double input[TERM_INPUTS][WIDE_BLOCK], value[TERM_VALUES][WIDE_BLOCK], sum;
+    double input[TERM_INPUTS][WIDE_BLOCK], value[TERM_VALUES][WIDE_BLOCK], sums[TERM_VALUES];
     void *values[TERM_VALUES];
     wide.type = FLOAT64;
     begin_state(state);
@@ -173,11 +173,8 @@ static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, 
         }
         for (int k = 0; k < TERM_VALUES; k++) block.value[k] = values[k] = value[k];
         block.mask = mask ? mask + i : NULL;
-        call->operation->compute[FLOAT64](&block);
-        for (int k = 0; k < call->operation->summed; k++) {
-            call->rows.level->sum_rows[FLOAT64](&sum, value[k], 1, block.length);
-            add_number(&state->sum[k], sum);
-        }
+        call->operation->compute[FLOAT64](&block, sums);
+        for (int k = 0; k < call->operation->summed; k++) add_number(&state->sum[k], sums[k]);
         find_largest(call, state, values, 0, block.length, FLOAT64);
     }
 }
@@ -253,12 +250,41 @@ static void store_outputs(const klfast_term_call *call, const slice *part, const
     }
 }
 
+/* Rows, of which most are short, added up when they are all computed. */
+static void sum_rows(const klfast_term_call *call, const slice *part, const char *value, double *sums) {
+    const klfast_rows *rows = &call->rows;
+    if (!call->offsets) {
+        rows->level->sum_rows[rows->type](sums, value, part->count, part->length);
+        return;
+    }
+    for (ptrdiff_t k = 0; k < part->count; k++) {
+        ptrdiff_t length = length_in(call, part, k);
+        rows->level->sum_rows[rows->type](&sums[k], value, 1, length);
+        value += length * type_size(rows->type);
+    }
+}
+
+/* Row by row, each added up while it is computed. */
+static void compute_rows(const klfast_term_call *call, const slice *part, const klfast_term_block *block, row_sums sums) {
+    const klfast_term_operation *operation = call->operation;
+    ptrdiff_t size = type_size(call->rows.type);
+    klfast_term_block row = *block;
+    double sum[TERM_VALUES];
+    for (ptrdiff_t k = 0; k < part->count; k++) {
+        row.length = length_in(call, part, k);
+        operation->compute[call->rows.type](&row, sum);
+        for (int i = 0; i < operation->summed; i++) sums[i][k] = sum[i];
+        for (int i = 0; i < operation->inputs; i++) row.input[i] = (const char *)row.input[i] + row.length * size;
+        for (int i = 0; i < operation->values; i++) row.value[i] = (char *)row.value[i] + row.length * size;
+        if (row.mask) row.mask += row.length;
+    }
+}
+
 /* Computes a slice, and adds it up row by row: states[k] for row first + k; or, where that is all there is to know, results[k],
  * if `results` is not NULL. */
 static void walk_slice(const klfast_term_call *call, const slice *part, klfast_term_state *states, double *results,
                        char *scratch) {
     const klfast_term_operation *operation = call->operation;
-    const klfast_level *level = call->rows.level;
     int type = call->rows.type, is_plain = results && operation->summed == 1 && !operation->largest && !operation->is_tokens;
     ptrdiff_t area = elements_of(call, part) * type_size(type);
     klfast_term_block block = {.length = elements_of(call, part), .parameters = &call->rows.parameters};
@@ -270,13 +296,10 @@ static void walk_slice(const klfast_term_call *call, const slice *part, klfast_t
         block.value[k] = which >= 0 && which < TERM_OUTPUTS ? place_output(call, part, &call->output[which], scratch) : scratch;
     }
     block.mask = take_mask(call, part, scratch);
-    operation->compute[type](&block);
-    for (int i = 0; i < operation->summed; i++) {
-        if (!call->offsets || part->count == 1) level->sum_rows[type](sums[i], block.value[i], part->count, part->length);
-        else
-            for (ptrdiff_t k = 0, offset = 0; k < part->count; offset += row_length(call, part->first + k), k++)
-                level->sum_rows[type](&sums[i][k], (const char *)block.value[i] + offset * type_size(type), 1,
-                                      row_length(call, part->first + k));
+    if (block.length > part->count * KLFAST_SHORT_ROW) compute_rows(call, part, &block, sums);
+    else {
+        operation->compute[type](&block, NULL);
+        for (int i = 0; i < operation->summed; i++) sum_rows(call, part, block.value[i], sums[i]);
     }
     for (ptrdiff_t k = 0, offset = 0; k < part->count; k++) {
         ptrdiff_t length = length_in(call, part, k);

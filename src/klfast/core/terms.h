@@ -40,7 +40,9 @@ typedef struct {
 } klfast_term_block;
 
 typedef struct {
-    void (*compute[2])(const klfast_term_block *block); /* for float and for double */
+    /* For float and for double. If `sums` is not NULL, the block is a row, or part of one, and the sum of each value goes
+     * there: they are added up while memory is waited for. */
+    void (*compute[2])(const klfast_term_block *block, double *sums);
     int inputs, values;
     int summed;    /* so many values are added up, from the first on */
     int largest;   /* of so many values the largest is wanted, from the last on; it then comes behind the sums */

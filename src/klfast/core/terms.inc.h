@@ -194,44 +194,6 @@ static ALWAYS_INLINE void F(prefetch_terms)(const char *start, const int size) {
     for (int line = 0; line < F(TERM_STEP) * size; line += KLFAST_LINE_BYTES) __builtin_prefetch(start + line);
 }
 
-static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, const int kind, const int inputs, const int values,
-                                       const int has_mask) {
-    const klfast_parameters *parameters = block->parameters;
-    F(term_constants) told = {(REAL)parameters->clip, (REAL)parameters->free_bits, (REAL)parameters->shift};
-    for (ptrdiff_t i = 0; i < block->length; i += F(TERM_STEP)) {
-        ptrdiff_t length = block->length - i < F(TERM_STEP) ? block->length - i : F(TERM_STEP);
-        F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
-        for (int k = 0; k < inputs; k++) {
-            at.input[k] = (const REAL *)block->input[k] + i;
-            F(prefetch_terms)((const char *)(at.input[k] + F(AHEAD)), sizeof(REAL));
-        }
-        if (has_mask) F(prefetch_terms)(at.mask + F(AHEAD), 1);
-        for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
-        if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
-    }
-}
-
-#define TERMS(NAME, KIND, INPUTS, VALUES) \
-    static void F(NAME)(const klfast_term_block *block) { \
-        if (block->mask) F(term_loop)(block, KIND, INPUTS, VALUES, 1); \
-        else F(term_loop)(block, KIND, INPUTS, VALUES, 0); \
-    }
-TERMS(terms_k1, TERMS_K1, 2, 1)
-TERMS(terms_k2, TERMS_K2, 2, 1)
-TERMS(terms_k3, TERMS_K3, 2, 1)
-TERMS(terms_abs, TERMS_ABS, 2, 1)
-TERMS(terms_k1_grad, TERMS_K1_GRAD, 2, 1)
-TERMS(terms_k2_grad, TERMS_K2_GRAD, 2, 1)
-TERMS(terms_k3_grad, TERMS_K3_GRAD, 2, 1)
-TERMS(terms_abs_grad, TERMS_ABS_GRAD, 2, 1)
-TERMS(terms_ratio_stats, TERMS_RATIO_STATS, 2, 6)
-TERMS(terms_gaussian, TERMS_GAUSSIAN, 2, 1)
-TERMS(terms_gaussian_grad, TERMS_GAUSSIAN_GRAD, 2, 3)
-TERMS(terms_gaussian_pair, TERMS_GAUSSIAN_PAIR, 4, 1)
-#undef TERMS
-
-/* ---- sums ---- */
-
 /* Of a short row: eight lanes, whatever the type. */
 static ALWAYS_INLINE double F(short_sum)(const REAL *term, ptrdiff_t length) {
     double lane[8] = {0};
@@ -242,22 +204,69 @@ static ALWAYS_INLINE double F(short_sum)(const REAL *term, ptrdiff_t length) {
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-static double F(long_sum)(const REAL *term, ptrdiff_t length) {
+/* Of a long one, TERM_STEP terms after the other. */
+static ALWAYS_INLINE void F(add_terms)(F(lanes) *sum, const REAL *term, ptrdiff_t length) {
     REAL padded[STEP];
-    F(lanes) sum = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
-        F(fold)(&sum, F(whole_step)(term, i, length, 0, padded));
-        F(end_run)(&sum);
+        F(fold)(sum, F(whole_step)(term, i, length, 0, padded));
+        F(end_run)(sum);
     }
-    return sum_value(F(lane_total)(&sum));
+}
+
+static ALWAYS_INLINE double F(row_sum)(const F(lanes) *sum, const REAL *term, ptrdiff_t length) {
+    return length > KLFAST_SHORT_ROW ? sum_value(F(lane_total)(sum)) : F(short_sum)(term, length);
 }
 
 /* sums[r] for each of `rows` rows of terms, one behind the other. */
 static void F(sum_rows)(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length) {
     const REAL *term = terms;
-    for (ptrdiff_t r = 0; r < rows; r++, term += length)
-        sums[r] = length <= KLFAST_SHORT_ROW ? F(short_sum)(term, length) : F(long_sum)(term, length);
+    for (ptrdiff_t r = 0; r < rows; r++, term += length) {
+        F(lanes) sum = {{0}};
+        if (length > KLFAST_SHORT_ROW) F(add_terms)(&sum, term, length);
+        sums[r] = F(row_sum)(&sum, term, length);
+    }
 }
+
+static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, double *sums, const int kind, const int inputs,
+                                       const int values, const int summed, const int has_mask) {
+    const klfast_parameters *parameters = block->parameters;
+    F(term_constants) told = {(REAL)parameters->clip, (REAL)parameters->free_bits, (REAL)parameters->shift};
+    F(lanes) sum[TERM_VALUES] = {{{0}}};
+    for (ptrdiff_t i = 0; i < block->length; i += F(TERM_STEP)) {
+        ptrdiff_t length = block->length - i < F(TERM_STEP) ? block->length - i : F(TERM_STEP);
+        F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
+        for (int k = 0; k < inputs; k++) {
+            at.input[k] = (const REAL *)block->input[k] + i;
+            F(prefetch_terms)((const char *)(at.input[k] + F(AHEAD)), sizeof(REAL));
+        }
+        if (has_mask) F(prefetch_terms)(at.mask + F(AHEAD), 1);
+        for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
+        if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
+        for (int k = 0; sums && k < summed; k++) F(add_terms)(&sum[k], at.value[k], length);
+    }
+    for (int k = 0; sums && k < summed; k++) sums[k] = F(row_sum)(&sum[k], block->value[k], block->length);
+}
+
+#define TERMS(NAME, KIND, INPUTS, VALUES, SUMMED) \
+    static void F(NAME)(const klfast_term_block *block, double *sums) { \
+        if (block->mask) F(term_loop)(block, sums, KIND, INPUTS, VALUES, SUMMED, 1); \
+        else F(term_loop)(block, sums, KIND, INPUTS, VALUES, SUMMED, 0); \
+    }
+TERMS(terms_k1, TERMS_K1, 2, 1, 1)
+TERMS(terms_k2, TERMS_K2, 2, 1, 1)
+TERMS(terms_k3, TERMS_K3, 2, 1, 1)
+TERMS(terms_abs, TERMS_ABS, 2, 1, 1)
+TERMS(terms_k1_grad, TERMS_K1_GRAD, 2, 1, 1)
+TERMS(terms_k2_grad, TERMS_K2_GRAD, 2, 1, 1)
+TERMS(terms_k3_grad, TERMS_K3_GRAD, 2, 1, 1)
+TERMS(terms_abs_grad, TERMS_ABS_GRAD, 2, 1, 1)
+TERMS(terms_ratio_stats, TERMS_RATIO_STATS, 2, 6, 5)
+TERMS(terms_gaussian, TERMS_GAUSSIAN, 2, 1, 1)
+TERMS(terms_gaussian_grad, TERMS_GAUSSIAN_GRAD, 2, 3, 1)
+TERMS(terms_gaussian_pair, TERMS_GAUSSIAN_PAIR, 4, 1, 1)
+#undef TERMS
+
+/* ---- what is done with terms ---- */
 
 /* Multiplies terms by a number of any size. Never -0: a reward of nothing is 0. What does not count stays 0, also beside an
  * infinite factor. */
