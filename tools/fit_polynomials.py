@@ -135,6 +135,7 @@ POLYNOMIALS = [
         {"f32": 5, "f64": 10},
         "the same for |s| <= 0.3339",
     ),
+    ("short_log_polynomial", "z", twice_log_series, "0", "0.1115", {"f64": 5}, "the same, for floats in double"),
     ("wide_log_polynomial", "z", twice_log_series, "0", "0.2520", {"f32": 6, "f64": 13}, "the same for |s| <= 0.502"),
     (
         "exp_polynomial",

@@ -51,6 +51,16 @@ static inline double middle_log_polynomial_f64(double z) {
     return value;
 }
 
+/* the same, for floats in double; relative error 1.1e-8. */
+static inline double short_log_polynomial_f64(double z) {
+    double value = 0x1.d95861bd4ca8ap-3;
+    value = fma_f64(value, z, 0x1.bd258a76af465p-3);
+    value = fma_f64(value, z, 0x1.24c29153ea229p-2);
+    value = fma_f64(value, z, 0x1.999909c901138p-2);
+    value = fma_f64(value, z, 0x1.5555555555555p-1);
+    return value;
+}
+
 /* the same for |s| <= 0.502; relative error 6.9e-8. */
 static inline float wide_log_polynomial_f32(float z) {
     float value = 0x1.3eae480000000p-2f;
