@@ -41,8 +41,10 @@ static ALWAYS_INLINE void F(look_at_shares)(REAL *restrict p, const REAL *x, con
             p[j] = F(share_of)(x[j], x[j] > bottom ? x[j] : bottom, largest, share, lowest, scale, &e);
 }
 
-/* The first `left` results of a step, or all of them. */
+/* The first `left` results of a step, or all of them; what will be written a little later is asked for. */
 static ALWAYS_INLINE void F(put_step)(REAL *to, const REAL *results, ptrdiff_t left) {
+    klfast_ahead ahead = F(further_on)(to, F(AHEAD));
+    F(prefetch_step)(&ahead, 0);
     if (left >= STEP) memcpy(to, results, STEP * sizeof(REAL));
     else memcpy(to, results, (size_t)left * sizeof(REAL));
 }

@@ -40,6 +40,10 @@ static inline int is_in_place(const klfast_rows *rows, const klfast_array *array
     return !is_changed && array->stride == type_size(rows->type) && is_native(rows, array);
 }
 
+static inline int is_written_in_place(const klfast_rows *rows, const klfast_array *out) {
+    return out->data && out->stride == type_size(rows->type) && is_native(rows, out);
+}
+
 static inline int has_two_of(const klfast_operation *operation) { return operation->inputs == 2; }
 
 static inline int has_two(const klfast_rows *rows) { return has_two_of(rows->operation); }

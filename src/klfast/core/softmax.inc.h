@@ -116,6 +116,7 @@ static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, 
 
 static ALWAYS_INLINE int F(holds)(const REAL *x, REAL largest, const int count) {
     INTEGER found = 0;
+    AS_LOOP
     for (int j = 0; j < count; j++) found |= -(INTEGER)(x[j] == largest);
     return found != 0;
 }
@@ -125,7 +126,7 @@ typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale;
     REAL largest;
-    klfast_ahead ahead;
+    klfast_ahead ahead, output;
 } F(softmax_plan);
 
 /* Elements first ... end - 1. Those that equal the largest are counted, the others summed without them; where it is known
@@ -135,10 +136,11 @@ static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x,
     REAL padded[STEP], largest = plan->largest;
     F(klfast_exponential) e = plan->e;
     F(exponent_scale) scale = plan->scale;
-    klfast_ahead ahead = plan->ahead;
+    klfast_ahead ahead = plan->ahead, output = plan->output;
     ptrdiff_t i = first;
     for (; i + STEP <= end; i += STEP) {
         F(prefetch_step)(&ahead, i);
+        if (output.start) F(prefetch_step)(&output, i);
         if (is_lower || !F(holds)(x + i, largest, STEP)) F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
         else F(softmax_step)(sums, x + i, largest, scale, &e, 0, with_value);
     }
@@ -167,7 +169,7 @@ static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, 
     double fraction;
     REAL K = F(exponent_of_exp)(largest, &fraction, row->temperature);
     const F(klfast_exponential) *e = &row->temperature->F(of);
-    F(softmax_plan) plan = {*e, F(scale_by)(K, e), largest, F(ahead_or)(&row->ahead_a, x, SOFTMAX_BLOCK)};
+    F(softmax_plan) plan = {*e, F(scale_by)(K, e), largest, F(ahead_or)(&row->ahead_a, x, SOFTMAX_BLOCK), row->output};
 
     for (ptrdiff_t i = 0; i < length; i += F(PART), lane++) {
         ptrdiff_t end = length - i < F(PART) ? length : i + F(PART);

@@ -131,6 +131,7 @@ typedef struct {
 
 typedef struct {
     klfast_ahead ahead_a, ahead_b;
+    klfast_ahead output; /* where the row's results of its size will be written, if that is to be asked for */
     const klfast_parameters *parameters;
     const klfast_temperature *temperature;
     const klfast_labels *labels; /* tiles */

@@ -66,6 +66,9 @@ static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
         ptrdiff_t steps = k * rows->length / (4 * rows->unit);
         group->told[k].ahead_a = foresee(rows, group, &rows->a, steps);
         group->told[k].ahead_b = foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, steps);
+        if (is_written_in_place(rows, &rows->out_a))
+            group->told[k].output = (klfast_ahead){part_of(&rows->out_a, group->outer, group->first + k).data,
+                                                   4 * KLFAST_LINE_BYTES, KLFAST_LINE_BYTES};
     }
 }
 

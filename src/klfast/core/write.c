@@ -3,10 +3,6 @@
  * nothing of a row is written before all of it is known. */
 #include "write.h"
 
-static int is_written_in_place(const klfast_rows *rows, const klfast_array *out) {
-    return out->data && out->stride == type_size(rows->type) && is_native(rows, out);
-}
-
 /* `count` rows that lie `source_stride` elements apart -> their places in the array. */
 static void store_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
                        ptrdiff_t length, const char *source, ptrdiff_t source_stride) {
