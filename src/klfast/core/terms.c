@@ -294,6 +294,7 @@ static void walk_slice(const klfast_term_call *call, const slice *part, klfast_t
     for (int k = 0; k < operation->values; k++, scratch += area) {
         int which = k - operation->written;
         block.value[k] = which >= 0 && which < TERM_OUTPUTS ? place_output(call, part, &call->output[which], scratch) : scratch;
+        block.is_output |= block.value[k] != scratch;
     }
     block.mask = take_mask(call, part, scratch);
     if (block.length > part->count * KLFAST_SHORT_ROW) compute_rows(call, part, &block, sums);

@@ -36,6 +36,7 @@ typedef struct {
     const char *mask;
     void *value[TERM_VALUES];
     ptrdiff_t length;
+    int is_output; /* at least one of the values is where the user wants it */
     const klfast_parameters *parameters;
 } klfast_term_block;
 

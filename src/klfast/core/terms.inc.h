@@ -240,7 +240,10 @@ static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, double *s
             F(prefetch_terms)((const char *)(at.input[k] + F(AHEAD)), sizeof(REAL));
         }
         if (has_mask) F(prefetch_terms)(at.mask + F(AHEAD), 1);
-        for (int k = 0; k < values; k++) at.value[k] = (REAL *)block->value[k] + i;
+        for (int k = 0; k < values; k++) {
+            at.value[k] = (REAL *)block->value[k] + i;
+            if (block->is_output) F(prefetch_terms)((const char *)(at.value[k] + F(AHEAD)), sizeof(REAL));
+        }
         if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
         for (int k = 0; sums && k < summed; k++) F(add_terms)(&sum[k], at.value[k], length);
     }
