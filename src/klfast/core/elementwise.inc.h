@@ -198,6 +198,11 @@ static ALWAYS_INLINE void elementwise_step(double *restrict out, const double *r
         for (int j = 0; j < STEP; j++) wide_p[j] = wide_q[j] = 1; \
         for (ptrdiff_t i = 0; i < length; i += STEP) { \
             ptrdiff_t count = length - i < STEP ? length - i : STEP; \
+            for (int line = 0; line < STEP * (int)sizeof(TYPE); line += KLFAST_LINE_BYTES) { \
+                __builtin_prefetch((const char *)(to + i) + 4096 + line); \
+                __builtin_prefetch((const char *)(from_p + i) + 4096 + line); \
+                if (KIND != ENTR) __builtin_prefetch((const char *)(from_q + i) + 4096 + line); \
+            } \
             if (count == STEP) \
                 for (int j = 0; j < STEP; j++) { \
                     wide_p[j] = from_p[i + j]; \
