@@ -75,6 +75,21 @@ def test_an_element_is_as_right_beside_unusual_ones(function, other, level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_floats_are_rounded_nearly_right(function, level):
+    """Beside what doubles give, which other tests hold to the exact values."""
+    random = np.random.default_rng(9)
+    p = np.exp(random.uniform(-20.0, 20.0, 200_000)).astype("f4")
+    for spread in (1e-6, 1e-3, 0.3, 2.0, 40.0):
+        q = (p * np.exp(random.uniform(-spread, spread, p.size))).astype("f4")
+        result = call(level, function, *arguments(function, p, q)).astype(np.float64)
+        exact = call(level, function, *arguments(function, p.astype("f8"), q.astype("f8")))
+        assert np.all(np.isfinite(result))
+        unit = np.spacing(np.abs(exact).astype("f4")).astype(np.float64)
+        assert np.max(np.abs(result - exact) / unit) <= 0.53
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_halves_are_right_to_one_ulp(function, kind, level):

@@ -32,7 +32,7 @@ def entr(p, *, out=None, where=None, n_threads=None, dtype=None):
 
     Notes
     -----
-    Within 2 units in the last place of the exact value. Definition: scipy.special.entr.
+    Within 2 units in the last place of the exact value (float32: 0.53). Definition: scipy.special.entr.
 
     Examples
     --------
@@ -66,8 +66,9 @@ def rel_entr(p, q, *, out=None, where=None, n_threads=None, dtype=None):
 
     Notes
     -----
-    Within 2 units in the last place of the exact value, however close p and q are. The sum of the terms over a normalised
-    row is `klfast.kl_divergence`, which is faster and more accurate than adding them up. Definition: scipy.special.rel_entr.
+    Within 2 units in the last place of the exact value (float32: 0.53), however close p and q are. The sum of the terms over
+    a normalised row is `klfast.kl_divergence`, which is faster and more accurate than adding them up. Definition:
+    scipy.special.rel_entr.
 
     Examples
     --------
@@ -103,7 +104,8 @@ def kl_div(p, q, *, out=None, where=None, n_threads=None, dtype=None):
 
     Notes
     -----
-    Within 2 units in the last place of the exact value, however close p and q are. Definition: scipy.special.kl_div.
+    Within 2 units in the last place of the exact value (float32: 0.53), however close p and q are. Definition:
+    scipy.special.kl_div.
 
     Examples
     --------
