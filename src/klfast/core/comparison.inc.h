@@ -160,7 +160,7 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
     for (int j = 0; j < LANES; j++) lowest[j] = LOWEST_WEIGHT;
     if (!raw) {
         F(tile_sums_of)(p_sum, q_sum, p, q, length);
-        F(tile_quotients)(&row, lowest, p_sum, q_sum, 1);
+        F(tile_quotients)(&row, lowest, p_sum, q_sum);
     }
     F(comparison_sweeps)[kind](&sums, p, q, length, &row);
     F(tile_conclude)(&tile, &sums, lowest);

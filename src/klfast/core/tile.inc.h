@@ -57,14 +57,13 @@ static ALWAYS_INLINE REAL F(lowest_beside)(REAL c) {
     return in_range ? LOWEST_WEIGHT / (c < 1 ? c : 1) : NAN;
 }
 
-/* c = sum p / sum q for every lane: one number, or (exact) in two parts. */
-static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, const double *p, const double *q,
-                                            const int exact) {
+/* c = sum p / sum q for every lane, in two parts. */
+static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, const double *p, const double *q) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double c = p[j] / q[j], c_low = exact ? difference_f64(p[j], c, q[j]) / q[j] : 0.0;
+        double c = p[j] / q[j], c_low = difference_f64(p[j], c, q[j]) / q[j];
         row->c[j] = (REAL)c;
-        row->c_low[j] = exact ? (REAL)((c - (double)row->c[j]) + c_low) : 0;
+        row->c_low[j] = (REAL)((c - (double)row->c[j]) + c_low);
         row->limit[j] = 0;
         lowest[j] = F(lowest_beside)(row->c[j]);
     }
