@@ -158,7 +158,7 @@ static ALWAYS_INLINE int all_usual(const double *restrict p, const double *restr
             total[j] += kind == ENTR ? a : a + b; /* keeps inf and NaN */
         }
     }
-    for (int j = 0; j < LANES; j++) usual &= (lowest[j] >= 0x1p-900) & (total[j] <= 0x1p900);
+    for (int j = 0; j < LANES; j++) usual &= is_usual(lowest[j]) & is_usual(total[j]);
     return usual;
 }
 

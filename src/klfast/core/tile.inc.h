@@ -51,10 +51,9 @@ static ALWAYS_INLINE void F(tile_sums_of)(double *p_sum, double *q_sum, const RE
     F(lane_values)(q_sum, &other);
 }
 
-/* The lowest q that the sweep takes beside this constant; NaN, which nothing compares with, for a constant out of range. */
-static ALWAYS_INLINE REAL F(lowest_beside)(REAL c) {
-    int in_range = (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT);
-    return in_range ? LOWEST_WEIGHT / (c < 1 ? c : 1) : NAN;
+/* What the sweeps take at least: of c*q and of q. NaN, which nothing compares with, for a constant c out of range. */
+static ALWAYS_INLINE REAL F(least_weight)(REAL c) {
+    return (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT) ? LOWEST_WEIGHT : NAN;
 }
 
 /* c = sum p / sum q for every lane, in two parts. */
@@ -65,7 +64,7 @@ static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, con
         row->c[j] = (REAL)c;
         row->c_low[j] = (REAL)((c - (double)row->c[j]) + c_low);
         row->limit[j] = 0;
-        lowest[j] = F(lowest_beside)(row->c[j]);
+        lowest[j] = F(least_weight)(row->c[j]) / (row->c[j] < 1 ? row->c[j] : 1);
     }
 }
 
@@ -146,8 +145,8 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     for (int j = 0; j < LANES; j++) {
         REAL c = (REAL)(p_sum[j] / q_sum[j]);
         row.c[j] = c;
-        lowest[j] = (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT) ? LOWEST_WEIGHT : NAN;
-        held[j] = c < 1 ? c : 1;
+        lowest[j] = F(least_weight)(c);
+        held[j] = c < 1 ? c : 1; /* times the lowest q: the lower one of q and c*q, without a division */
     }
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;

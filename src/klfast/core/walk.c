@@ -18,7 +18,8 @@ void klfast_plan(klfast_rows *rows) {
     rows->is_written = rows->out_a.data || rows->out_b.data;
     rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
-    /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache */
+    /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache; and
+     * tiles are told the same, four at a time */
     rows->parts = rows->is_tiled || (across && rows->length <= LONGEST_STRIP) ? 4 : 1;
     rows->strip = rows->unit * rows->parts;
     rows->units = rows->outer_count * ((rows->row_count + rows->strip - 1) / rows->strip);
