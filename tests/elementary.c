@@ -28,10 +28,26 @@ static double fast_gap_f64(double a, double b) {
     return gap_f64(a, b, 1, 0, &excess, 0, 0);
 }
 
+/* With a constant that is rounded, so that its product with b is, too. */
+static float scaled_gap_f32(float a, float b) {
+    float excess;
+    return gap_f32(a, b, 0.7f, 0, &excess, 0, 0);
+}
+static double scaled_gap_f64(double a, double b) {
+    double excess;
+    return gap_f64(a, b, 0.7, 0, &excess, 0, 0);
+}
+
 EACH(test_log_ratio_f32, float, log_ratio_f32(x, y))
 EACH(test_log_ratio_f64, double, log_ratio_f64(x, y))
 EACH(test_gap_f32, float, fast_gap_f32(x, y))
 EACH(test_gap_f64, double, fast_gap_f64(x, y))
+EACH(test_scaled_gap_f32, float, scaled_gap_f32(x, y))
+EACH(test_scaled_gap_f64, double, scaled_gap_f64(x, y))
+EACH(test_gap_from_f32, float, gap_from_f32(x, y, x - y))
+EACH(test_gap_from_f64, double, gap_from_f64(x, y, x - y))
+EACH(test_log_ratio_from_f32, float, log_ratio_from_f32(x, y, x - y))
+EACH(test_log_ratio_from_f64, double, log_ratio_from_f64(x, y, x - y))
 EACH(test_careful_gap_f32, float, careful_gap_f32(x, y))
 EACH(test_careful_gap_f64, double, careful_gap_f64(x, y))
 /* exp(x/T) of the core, for a temperature T. */

@@ -76,11 +76,14 @@ def assert_within(units, kind, results, exact, arguments):
 
 
 def pairs(kind, span):
-    """Numbers up to 2^span apart, some of them close; the first above or below the second."""
+    """Numbers up to 2^span apart; some of them close, some next to a power of two apart, where a function goes from one
+    formula to another; the first above or below the second."""
     random = np.random.default_rng(3)
     b = np.exp2(random.uniform(-20, 20, COUNT))
     ratio = np.exp2(random.uniform(-span, span, COUNT))
     ratio[::3] = 1 + random.uniform(-1, 1, len(ratio[::3])) * 10.0 ** random.uniform(-12, 0, len(ratio[::3])) * 0.9
+    steps = random.integers(-3, 4, len(ratio[1::3]))
+    ratio[1::3] = np.exp2(steps) * (1 + random.uniform(-1, 1, len(steps)) * 10.0 ** random.uniform(-4, -1, len(steps)))
     b = b.astype(TYPE[kind])
     return (b * ratio).astype(TYPE[kind]), b
 
@@ -100,14 +103,31 @@ def test_log_ratio(library, fma, kind):
     assert_within(3, kind, call(library(fma), "log_ratio", kind, a, b), lambda a, b: mpmath.log(a / b), (a, b))
 
 
-@pytest.mark.parametrize("name", ["gap", "careful_gap"])
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_log_ratio_from(library, fma, kind):
+    a, b = pairs(kind, 30)
+    results = call(library(fma), "log_ratio_from", kind, a, b)
+    assert_within(4, kind, results, lambda a, b: mpmath.log(a / b), (a, b))
+
+
+@pytest.mark.parametrize("name", ["gap", "careful_gap", "gap_from"])
 @pytest.mark.parametrize("kind", UNIT)
 @pytest.mark.parametrize("fma", BUILDS)
 def test_gap(library, fma, kind, name):
     a, b = pairs(kind, 30)
     results = call(library(fma), name, kind, a, b)
     assert np.all(results >= 0)
-    assert_within(6, kind, results, gap, (a, b))
+    assert_within(7, kind, results, gap, (a, b))
+
+
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_gap_with_a_constant(library, fma, kind):
+    a, b = pairs(kind, 30)
+    constant = mpmath.mpf(float(TYPE[kind](0.7)))
+    results = call(library(fma), "scaled_gap", kind, a, b)
+    assert_within(7, kind, results, lambda a, b: gap(a, constant * b), (a, b))
 
 
 @pytest.mark.parametrize("kind", UNIT)

@@ -6,19 +6,25 @@
  * A choice is written as `mask ? x : y` between values that are both computed before: GCC would otherwise move one of
  * them into a branch and give up on vectors. */
 
+/* The exponent field of a power of two that brings a ratio to within a factor 2 of 1; 0 where it is that already. Rounded
+ * towards 0, so that a ratio just outside is brought next to 1: there the terms that are added are larger than their sum. The
+ * ratio is told as the difference of the bits of two numbers. */
+static ALWAYS_INLINE INTEGER F(field_between)(INTEGER difference) {
+    return (difference + (difference < 0 ? ONE_EXPONENT - 1 : 0)) & EXPONENT_MASK;
+}
+
 /* a*log(a/(c*b)) - a + c*b, never negative, and in *excess a - c*b, for a >= 0 and c, b > 0.
  * c is c + c_low if `careful`; then b = 0 = a gives 0 as well. a < 0 or b = 0 < a is the caller's business.
  * Domain: c*b normal; a zero, normal, or (subnormal, and c*b above LOWEST_WEIGHT); all below 2^100 (2^900).
  * Within a factor 2 the value is s*d + a*tail(s) with s = d/(a + c*b): no cancellation however close a and c*b are.
- * Further apart a loses a power of two first, and a*(log(a/(c*b)) - 1) + c*b loses nothing either, because the result
- * is then at least a seventh of the larger of a and c*b. Largest error: 6 u.
+ * Further apart a loses a power of two first, and a*log(a/(c*b)) - (a - c*b) loses little, because the result is then at least
+ * a seventh of the larger of a and c*b. Largest error: 7 u.
  * `raw`: only where a and c*b are within a factor 2; elsewhere a*log(a/(c*b)) and an excess of 0, so that the two still
  * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. */
 static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
     REAL cb = c * b;
     INTEGER difference = F(bits)(a) - F(bits)(cb);
-    INTEGER far = -(INTEGER)((UNSIGNED)(difference + (ONE_EXPONENT - 1)) > (UNSIGNED)(2 * ONE_EXPONENT - 2));
-    INTEGER field = (difference + HALF_EXPONENT) & EXPONENT_MASK & far;
+    INTEGER field = F(field_between)(difference);
     REAL scaled = F(from_bits)(F(bits)(a) - field), k = F(exponent)(field);
     REAL d = F(difference)(scaled, c, b), e = F(difference)(a, c, b), sum = scaled + cb;
     if (careful) {
@@ -27,9 +33,9 @@ static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *exces
         sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
     }
     REAL s = d / sum, z = s * s, tail = s * z * F(middle_log_polynomial)(z);
-    REAL log_base = F(fma)(k, LN2_PER_FIELD, raw ? 2 * s : F(fma)(2, s, -1));
-    REAL near_base = s * d, far_base = F(fma)(a, log_base, raw ? 0 : cb);
-    REAL base = far ? far_base : near_base, near_excess = far ? 0 : e;
+    REAL log_base = F(fma)(2, s, k * LN2_PER_FIELD);
+    REAL near_base = s * d, far_base = raw ? a * log_base : F(fma)(a, log_base, -e);
+    REAL base = field ? far_base : near_base, near_excess = field ? 0 : e;
     *excess = raw ? near_excess : e;
     return F(fma)(a, tail, base);
 }
@@ -38,17 +44,17 @@ static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *exces
  * a and b are within a factor 2, so that nothing is lost however close they are. */
 typedef struct {
     REAL k, s, tail;
-    INTEGER far;
+    INTEGER field; /* of k */
 } F(log_parts);
 
 static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
     F(log_parts) parts;
     INTEGER difference = F(bits)(a) - F(bits)(b);
-    parts.far = -(INTEGER)((UNSIGNED)(difference + (ONE_EXPONENT - 1)) > (UNSIGNED)(2 * ONE_EXPONENT - 2));
-    INTEGER field = (difference + HALF_EXPONENT) & EXPONENT_MASK & parts.far;
+    INTEGER field = F(field_between)(difference);
     REAL scaled = F(from_bits)(F(bits)(a) - field), apart = scaled - b, sum = scaled + b;
-    REAL distance = parts.far ? apart : d;
+    REAL distance = field ? apart : d;
     sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
+    parts.field = field;
     parts.k = F(exponent)(field);
     parts.s = distance / sum;
     REAL z = parts.s * parts.s;
@@ -60,8 +66,8 @@ static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
 static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) {
     F(log_parts) parts = F(split_log)(a, b, d);
     REAL near_base = parts.s * d;
-    REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, F(fma)(2, parts.s, -1)), b);
-    REAL base = parts.far ? far_base : near_base;
+    REAL far_base = F(fma)(a, F(fma)(2, parts.s, parts.k * LN2_PER_FIELD), -d);
+    REAL base = parts.field ? far_base : near_base;
     return F(fma)(a, parts.tail, base);
 }
 

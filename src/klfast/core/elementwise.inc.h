@@ -22,15 +22,14 @@ static ALWAYS_INLINE exact_pair exact_product(double a, double b) {
 /* log(a/b) = k*ln2 + 2*(s + s_low) + tail; see split_log. */
 typedef struct {
     double k, s, s_low, tail;
-    int64_t far;
+    int64_t field; /* of k */
 } exact_log;
 
 static ALWAYS_INLINE exact_log split_exactly(double a, double b) {
     exact_log parts;
-    int64_t difference = bits_f64(a) - bits_f64(b);
-    parts.far = -(int64_t)((uint64_t)(difference + (ONE_EXPONENT - 1)) > (uint64_t)(2 * ONE_EXPONENT - 2));
-    int64_t field = (difference + HALF_EXPONENT) & EXPONENT_MASK & parts.far;
+    int64_t field = field_between_f64(bits_f64(a) - bits_f64(b));
     double scaled = from_bits_f64(bits_f64(a) - field), d = scaled - b;
+    parts.field = field;
     exact_pair sum = exact_sum(scaled, b);
     parts.k = exponent_f64(field) * FIELD_UNIT_f64;
     parts.s = d / sum.high;
@@ -62,16 +61,16 @@ static ALWAYS_INLINE double kl_div_usual(double p, double q) {
     exact_pair product = exact_product(p, log_ratio.high), rest = exact_sum(q, -p);
     exact_pair total = exact_sum(product.high, rest.high);
     double far_value = total.high + (total.low + rest.low + fma_f64(p, log_ratio.low, product.low));
-    return parts.far ? far_value : near_value;
+    return parts.field ? far_value : near_value;
 }
 
-/* log(a/b) as in split_log, of which half the digits are needed. */
+/* log(a/b) as in split_log, of which half the digits are needed: so it may lose a power of four, which is found sooner. */
 static ALWAYS_INLINE log_parts_f64 split_shortly(double a, double b) {
     log_parts_f64 parts;
     int64_t difference = bits_f64(a) - bits_f64(b);
-    parts.far = -(int64_t)((uint64_t)(difference + (ONE_EXPONENT - 1)) > (uint64_t)(2 * ONE_EXPONENT - 2));
-    int64_t field = (difference + HALF_EXPONENT) & EXPONENT_MASK & parts.far;
+    int64_t field = (difference + ONE_EXPONENT) & (2 * EXPONENT_MASK);
     double scaled = from_bits_f64(bits_f64(a) - field);
+    parts.field = field;
     parts.k = exponent_f64(field);
     parts.s = (scaled - b) / (scaled + b);
     double z = parts.s * parts.s;
@@ -84,7 +83,7 @@ static ALWAYS_INLINE double of_floats(double p, double q, const int kind) {
     log_parts_f64 parts = split_shortly(p, q);
     double log_ratio = fma_f64(parts.k, LN2_PER_FIELD, fma_f64(2, parts.s, parts.tail));
     if (kind != KL_DIV) return p * log_ratio;
-    return parts.far ? fma_f64(p, log_ratio - 1, q) : fma_f64(parts.s, p - q, p * parts.tail);
+    return parts.field ? fma_f64(p, log_ratio - 1, q) : fma_f64(parts.s, p - q, p * parts.tail);
 }
 
 static ALWAYS_INLINE double usual_value(double p, double q, const int kind, const int is_float) {
