@@ -50,11 +50,11 @@ static ALWAYS_INLINE void F(across_sweep)(F(sweep) *sweeps, const F(lines) *line
     for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP)
             F(across_step)(sweeps, lines, r, row, operation, 1);
-        for (int j = 0; CARRY && j < LANES; j++) F(end_runs)(&sweeps[j]);
+        for (int j = 0; j < LANES; j++) F(end_runs)(&sweeps[j]);
     }
     if (whole == length) return;
     F(across_step)(sweeps, lines, whole, row, operation, 0);
-    for (int j = 0; CARRY && j < LANES; j++) F(end_runs)(&sweeps[j]);
+    for (int j = 0; j < LANES; j++) F(end_runs)(&sweeps[j]);
 }
 
 static ALWAYS_INLINE void F(pick_lanes)(F(lanes) *own, const F(sweep) *sweeps, size_t field, int row) {

@@ -1,43 +1,39 @@
 /* A fixed number of lanes, whatever the width of the vector registers: this is what makes the bits the same everywhere.
  *
  * A block is walked in steps of STEP elements. The terms of a step are folded onto LANES running sums: four terms with
- * each other first, as a tree, then onto the lane. Float lanes are double, so nothing is lost on them. Double lanes
- * take up to 16 folds (RUN_LENGTH elements) and then hand over to a compensated sum. Largest error of a sum of
- * non-negative terms: 3 u in float (u = 2^-24), 10 u in double (u = 2^-53), both for the worst input; a fraction of u
- * for any that does not conspire. */
+ * each other first, as a tree, then onto the lane. A lane takes a few folds (RUN_LENGTH elements) in the type of the terms and
+ * then hands over to its sum: that of float lanes is double, so nothing is lost on it, that of double lanes is compensated.
+ * Largest error of a sum of non-negative terms: 5 u in float (u = 2^-24), 10 u in double (u = 2^-53), both for the worst input;
+ * a fraction of u for any that does not conspire. */
 
 typedef struct {
     double high[LANES];
 #if CARRY
-    double low[LANES], run[LANES];
+    double low[LANES];
 #endif
+    REAL run[LANES];
 } F(lanes);
 
 static ALWAYS_INLINE void F(fold)(F(lanes) *sum, const REAL *restrict term) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         REAL four = (term[j] + term[LANES + j]) + (term[2 * LANES + j] + term[3 * LANES + j]);
-#if CARRY
         sum->run[j] += four;
-#else
-        sum->high[j] += four;
-#endif
     }
 }
 
 /* Ends a run of folds; call it at least every RUN_LENGTH elements. */
 static ALWAYS_INLINE void F(end_run)(F(lanes) *sum) {
-#if CARRY
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double run = sum->run[j], total = sum->high[j] + run, part = total - sum->high[j];
+        double run = sum->run[j], total = sum->high[j] + run;
+#if CARRY
+        double part = total - sum->high[j];
         sum->low[j] += (sum->high[j] - (total - part)) + (run - part);
-        sum->high[j] = total;
-        sum->run[j] = 0.0;
-    }
-#else
-    (void)sum;
 #endif
+        sum->high[j] = total;
+        sum->run[j] = 0;
+    }
 }
 
 /* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. */
@@ -81,13 +77,7 @@ static NOINLINE void F(add_lines)(F(lanes) *sum, const REAL *restrict term, ptrd
             for (int j = 0; j < LANES; j++) last[j] += term[i + j];
         }
         AS_LOOP
-        for (int j = 0; j < LANES; j++) {
-#if CARRY
-            local.run[j] += last[j];
-#else
-            local.high[j] += last[j];
-#endif
-        }
+        for (int j = 0; j < LANES; j++) local.run[j] += last[j];
         F(end_run)(&local);
     }
     AS_LOOP

@@ -34,8 +34,9 @@ static ALWAYS_INLINE void F(begin_lanes)(F(lanes) *sum) {
     for (int j = 0; j < LANES; j++) {
         sum->high[j] = 0.0;
 #if CARRY
-        sum->low[j] = sum->run[j] = 0.0;
+        sum->low[j] = 0.0;
 #endif
+        sum->run[j] = 0;
     }
 }
 

@@ -3,10 +3,10 @@
 #define INTEGER int32_t
 #define UNSIGNED uint32_t
 #define F(name) name##_f32
-/* Lanes are double: a step of 64 floats is folded, four to one, onto 16 of them. */
+/* A step of 64 floats is folded, four to one, onto 16 lanes; after four steps they are added to doubles. */
 #define LANES 16
 #define STEP 64
-#define RUN_LENGTH (16 * STEP)
+#define RUN_LENGTH (4 * STEP)
 #define CARRY 0
 #define SHORTENED same_float
 /* the signs in 64 bits of numbers */

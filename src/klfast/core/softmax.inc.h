@@ -39,7 +39,7 @@ static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
 }
 
 /* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
-enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+enum { F(PART) = 4 * STEP /* at most RUN_LENGTH */, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
 
 static ALWAYS_INLINE void F(raise)(REAL *largest, const REAL *x, const int count) {
     FULLY_UNROLLED
@@ -109,9 +109,7 @@ static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, 
         if (with_value) value[j] = part * (largest - held);
     }
     F(fold)(&sums->rest, rest);
-    F(end_run)(&sums->rest);
     if (with_value) F(fold)(&sums->value, value);
-    if (with_value) F(end_run)(&sums->value);
 }
 
 static ALWAYS_INLINE int F(holds)(const REAL *x, REAL largest, const int count) {
@@ -129,24 +127,29 @@ typedef struct {
     klfast_ahead ahead, output;
 } F(softmax_plan);
 
-/* Elements first ... end - 1. Those that equal the largest are counted, the others summed without them; where it is known
- * that none does (`is_lower`), nothing needs to be looked at. */
+/* Elements first ... end - 1, whole parts but for the last. Those that equal the largest are counted, the others summed without
+ * them; where it is known that none does (`is_lower`), nothing needs to be looked at. */
 static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x, ptrdiff_t first, ptrdiff_t end,
                                            const F(softmax_plan) *plan, const int is_lower, const int with_value) {
     REAL padded[STEP], largest = plan->largest;
     F(klfast_exponential) e = plan->e;
     F(exponent_scale) scale = plan->scale;
     klfast_ahead ahead = plan->ahead, output = plan->output;
-    ptrdiff_t i = first;
-    for (; i + STEP <= end; i += STEP) {
-        F(prefetch_step)(&ahead, i);
-        if (output.start) F(prefetch_step)(&output, i);
-        if (is_lower || !F(holds)(x + i, largest, STEP)) F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
-        else F(softmax_step)(sums, x + i, largest, scale, &e, 0, with_value);
-    }
-    if (i < end) {
-        F(prefetch_step)(&ahead, i);
-        F(softmax_step)(sums, F(whole_step)(x, i, end, -INFINITY, padded), largest, scale, &e, 0, with_value);
+    for (ptrdiff_t part = first; part < end; part += F(PART)) {
+        ptrdiff_t stop = end - part < F(PART) ? end : part + F(PART), i = part;
+        for (; i + STEP <= stop; i += STEP) {
+            F(prefetch_step)(&ahead, i);
+            if (output.start) F(prefetch_step)(&output, i);
+            if (is_lower || !F(holds)(x + i, largest, STEP))
+                F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
+            else F(softmax_step)(sums, x + i, largest, scale, &e, 0, with_value);
+        }
+        if (i < stop) {
+            F(prefetch_step)(&ahead, i);
+            F(softmax_step)(sums, F(whole_step)(x, i, stop, -INFINITY, padded), largest, scale, &e, 0, with_value);
+        }
+        F(end_run)(&sums->rest);
+        if (with_value) F(end_run)(&sums->value);
     }
 }
 
@@ -171,9 +174,12 @@ static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, 
     const F(klfast_exponential) *e = &row->temperature->F(of);
     F(softmax_plan) plan = {*e, F(scale_by)(K, e), largest, F(ahead_or)(&row->ahead_a, x, SOFTMAX_BLOCK), row->output};
 
-    for (ptrdiff_t i = 0; i < length; i += F(PART), lane++) {
-        ptrdiff_t end = length - i < F(PART) ? length : i + F(PART);
+    for (ptrdiff_t i = 0, end = 0; i < length; i = end) {
         int is_top = F(holds)(*lane, largest, LANES);
+        do { /* parts of the same kind are gone through at once */
+            end = length - end < F(PART) ? length : end + F(PART);
+            lane++;
+        } while (end < length && F(holds)(*lane, largest, LANES) == is_top);
         if (with_value && is_top) F(top_value_steps)(&sums, x, i, end, &plan);
         else if (with_value) F(lower_value_steps)(&sums, x, i, end, &plan);
         else if (is_top) F(top_steps)(&sums, x, i, end, &plan);

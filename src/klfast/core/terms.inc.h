@@ -11,7 +11,7 @@ static ALWAYS_INLINE REAL F(size_of)(REAL x) { return F(from_bits)(F(size_bits)(
 static ALWAYS_INLINE INTEGER F(wider)(INTEGER a, INTEGER b) { return a > b ? a : b; }
 
 /* So many elements are computed before it is seen whether one of them needs more care. */
-enum { F(TERM_STEP) = 512 / sizeof(REAL) };
+enum { F(TERM_STEP) = 512 / sizeof(REAL) }; /* at most RUN_LENGTH */
 
 /* Where some elements of a block begin. */
 typedef struct {
@@ -207,8 +207,9 @@ static ALWAYS_INLINE double F(short_sum)(const REAL *term, ptrdiff_t length) {
 /* Of a long one, TERM_STEP terms after the other. */
 static ALWAYS_INLINE void F(add_terms)(F(lanes) *sum, const REAL *term, ptrdiff_t length) {
     REAL padded[STEP];
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        F(fold)(sum, F(whole_step)(term, i, length, 0, padded));
+    for (ptrdiff_t i = 0; i < length; i += F(TERM_STEP)) {
+        for (ptrdiff_t r = i; r < length && r < i + F(TERM_STEP); r += STEP)
+            F(fold)(sum, F(whole_step)(term, r, length, 0, padded));
         F(end_run)(sum);
     }
 }
