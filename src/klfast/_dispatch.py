@@ -8,6 +8,7 @@ from klfast import _checks, _kernels, _layout, _threads
 
 OPERATIONS = _kernels.OPERATIONS
 NO_PARAMETERS = {}
+MOST_DIMENSIONS = 64  # of numpy
 
 
 def reduce(
@@ -33,15 +34,15 @@ def reduce(
     """
     if (
         type(axis) is int
-        and axis == -1
+        and -1 <= axis < MOST_DIMENSIONS
         and not keepdims
         and base is out is n_threads is check is where is dtype is compute is None
         and (parameters is NO_PARAMETERS or _are_usual(parameters))
     ):
         values, order = tuple(named.values()), parameters.get("order", 1.0)
-        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], order, _threads.get_num_threads)
+        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], axis, order, _threads.get_num_threads)
         if result is not None:
-            return np.float64(result)
+            return np.float64(result) if type(result) is float else result
     inputs = _checks.inputs(named, dtype)
     axes = _checks.axes(axis, inputs[0].array.ndim)
     chosen = _checks.included(where, inputs)

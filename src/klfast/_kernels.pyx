@@ -283,6 +283,7 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
 
 include "_terms.pxi"
 include "_topk.pxi"
+include "_quick.pxi"
 
 
 # ---- functions of elements ----
@@ -331,60 +332,6 @@ def elementwise(int operation_id, const real[::1] p, const real[::1] q, const un
     with nogil:
         klfast_share(each_block, &call, (length + ELEMENTS_AT_ONCE - 1) // ELEMENTS_AT_ONCE,
                      1 if length < SMALL_WORK else n_threads)
-
-
-# ---- one contiguous vector: no checks to make, no shapes to work out ----
-
-cdef object ndarray = numpy.ndarray
-
-cdef bint is_quick(const Py_buffer *view) noexcept:
-    """Whether this is a contiguous vector that the kernels take as it is."""
-    if view.ndim != 1 or view.strides[0] != view.itemsize or view.shape[0] == 0:
-        return False
-    return view.format[1] == 0 and (view.format[0] == c"f" or view.format[0] == c"d")
-
-
-cdef bint can_see_memory(array, Py_buffer *view) except -1:
-    """Whether the array's memory can be seen; that of dates, for one, cannot."""
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_STRIDES)
-    except (ValueError, BufferError):
-        return False
-    return True
-
-
-def quick(int operation_id, p, q, double order, thread_count):
-    """The result for two contiguous vectors of one type, as a float; None if that is not what they are.
-
-    `thread_count` is asked for a number only if there is enough work for it.
-    """
-    cdef klfast_rows rows
-    cdef double result = 0
-    cdef Py_buffer a, b
-    if type(p) is not ndarray or type(q) is not ndarray:
-        return None
-    if not can_see_memory(p, &a):
-        return None
-    try:
-        if not can_see_memory(q, &b):
-            return None
-        try:
-            if not (is_quick(&a) and is_quick(&b) and a.shape[0] == b.shape[0] and a.itemsize == b.itemsize):
-                return None
-            begin(&rows)
-            rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
-            rows.a.element = rows.b.element = 2 * (SINGLE if rows.type == FLOAT32 else DOUBLE)
-            rows.a.data, rows.b.data = <const char *> a.buf, <const char *> b.buf
-            rows.a.outer_stride = rows.b.outer_stride = rows.a.row_stride = rows.b.row_stride = 0
-            rows.a.stride = rows.b.stride = a.itemsize
-            rows.outer_count = rows.row_count = 1
-            rows.length, rows.operation_id, rows.parameters.order = a.shape[0], operation_id, order
-            walk(&rows, &result, thread_count() if rows.length >= SMALL_WORK else 1)
-            return result
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
 
 
 # ---- the memory limit, for benchmarks ----
