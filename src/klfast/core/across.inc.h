@@ -28,6 +28,7 @@ typedef struct {
 static ALWAYS_INLINE void F(across_step)(F(sweep) *sweeps, const F(lines) *lines, ptrdiff_t first, const F(constants) *row,
                                          const int operation, const int is_whole) {
     const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE, same = operation == ENTROPY;
+    const int way = operation == RAW_KL_DIVERGENCE ? F(RAW) : F(SCALED);
     for (int j = 0; j < LANES; j++) {
         REAL p[STEP], q[STEP], rest[STEP];
         ptrdiff_t start = first + j, steps = first * LANES + j * STEP;
@@ -35,7 +36,7 @@ static ALWAYS_INLINE void F(across_step)(F(sweep) *sweeps, const F(lines) *lines
         if (!same) F(prefetch_step)(&row->ahead_q, steps);
         F(gather_step)(p, lines->p, lines->p_stride, start, lines->length, F(zeros), is_whole);
         F(gather_step)(rest, lines->q, lines->q_stride, start, lines->length, F(zeros), is_whole);
-        if (is_divergence) F(divergence_step)(&sweeps[j], p, rest, p, row, !is_whole, operation == RAW_KL_DIVERGENCE);
+        if (is_divergence) F(divergence_step)(&sweeps[j], p, rest, p, row, !is_whole, way);
         else {
             F(gather_step)(q, lines->q, lines->q_stride, start, lines->length, row->c, is_whole);
             F(cross_entropy_step)(&sweeps[j], p, q, p, rest, row, 0, same);

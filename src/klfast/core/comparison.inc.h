@@ -91,8 +91,8 @@ static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, con
     }
     if (whole < length) {
         REAL last_p[STEP], last_q[STEP];
-        F(padded_step)(last_p, p + whole, length - whole, F(zeros));
-        F(padded_step)(last_q, q + whole, length - whole, F(zeros));
+        F(padded_step)(last_p, p + whole, length - whole, 0);
+        F(padded_step)(last_q, q + whole, length - whole, 0);
         F(comparison_step)(&local, last_p, last_q, row, kind);
         F(end_runs)(&local);
     }

@@ -36,26 +36,28 @@ static ALWAYS_INLINE void F(end_run)(F(lanes) *sum) {
     }
 }
 
-/* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. */
+/* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. What doubles lose
+ * of the sums of floats is nothing beside what these have lost. */
 static inline wide_sum F(lane_total)(const F(lanes) *sum) {
-    double high[LANES], low[LANES];
-    for (int j = 0; j < LANES; j++) {
-        high[j] = sum->high[j];
+    double high[LANES];
+    wide_sum total = {0.0, 0.0};
+    for (int j = 0; j < LANES; j++) high[j] = sum->high[j];
 #if CARRY
-        low[j] = sum->low[j];
-#else
-        low[j] = 0.0;
-#endif
-    }
+    double low[LANES];
+    for (int j = 0; j < LANES; j++) low[j] = sum->low[j];
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int j = 0; j < half; j++) {
-            double total = high[j] + high[half + j], part = total - high[j];
-            low[j] += low[half + j] + ((high[j] - (total - part)) + (high[half + j] - part));
-            high[j] = total;
+            double both = high[j] + high[half + j], part = both - high[j];
+            low[j] += low[half + j] + ((high[j] - (both - part)) + (high[half + j] - part));
+            high[j] = both;
         }
-    wide_sum total = {high[0], low[0]};
     /* inf and NaN have no rounding error */
-    if (!(fabs(total.high) <= 0x1.fffffffffffffp1023)) total.low = 0.0;
+    if (fabs(high[0]) <= 0x1.fffffffffffffp1023) total.low = low[0];
+#else
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) high[j] += high[half + j];
+#endif
+    total.high = high[0];
     return total;
 }
 
@@ -91,20 +93,22 @@ static NOINLINE void F(add_lines)(F(lanes) *sum, const REAL *restrict term, ptrd
 
 static const REAL F(zeros)[LANES] = {0};
 
-/* The first `length` elements, and behind them what every lane takes for nothing. */
-static ALWAYS_INLINE void F(padded_step)(REAL *padded, const REAL *array, ptrdiff_t length, const REAL *neutral) {
-    for (int part = 0; part < STEP; part += LANES) {
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) padded[part + j] = neutral[j];
-    }
+/* The first `length` elements, less than a step, and behind them what every lane takes for nothing. */
+static ALWAYS_INLINE void F(padded_step)(REAL *restrict padded, const REAL *restrict array, ptrdiff_t length, REAL neutral) {
+#ifdef __AVX__ /* loads under a mask; what comes together from smaller stores cannot be loaded at once */
+    INTEGER left = (INTEGER)length;
+    for (INTEGER j = 0; j < STEP; j++) padded[j] = j < left ? array[j] : neutral;
+#else
+    for (int j = 0; j < STEP; j++) padded[j] = neutral;
     memcpy(padded, array, (size_t)length * sizeof(REAL));
+#endif
 }
 
 /* The address of a whole step at `start`: the array itself, or a copy filled up with `neutral` at the end of the row. */
 static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t start, ptrdiff_t length, REAL neutral,
                                                REAL *padded) {
     if (length - start >= STEP) return array + start;
-    for (ptrdiff_t j = 0; j < STEP; j++) padded[j] = start + j < length ? array[start + j] : neutral;
+    F(padded_step)(padded, array + start, length - start, neutral);
     return padded;
 }
 

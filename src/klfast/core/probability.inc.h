@@ -107,14 +107,20 @@ static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {
 
 /* The sums of a sweep; returns 0 if they cannot be trusted: zeros or negative entries where the loop expects none, or
  * numbers that leave the range in which its terms are exact. */
-static int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
-    F(sweep) s = *sums;
+static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
+    F(sweep) s;
+    for (int j = 0; j < LANES; j++) {
+        s.lowest[j] = sums->lowest[j];
+        s.largest[j] = careful ? sums->largest[j] : 0;
+        s.sign[j] = sums->sign[j];
+        s.impossible[j] = sums->impossible[j]; /* also of a fast sweep: its last step is a careful one */
+    }
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int j = 0; j < half; j++) {
             s.lowest[j] = s.lowest[half + j] < s.lowest[j] ? s.lowest[half + j] : s.lowest[j];
-            s.largest[j] = s.largest[half + j] > s.largest[j] ? s.largest[half + j] : s.largest[j];
             s.sign[j] |= s.sign[half + j];
             s.impossible[j] |= s.impossible[half + j];
+            if (careful) s.largest[j] = s.largest[half + j] > s.largest[j] ? s.largest[half + j] : s.largest[j];
         }
     REAL lowest = s.lowest[0], largest = s.largest[0];
     INTEGER sign = s.sign[0], impossible = s.impossible[0];
@@ -149,8 +155,8 @@ static void F(lane_sums)(F(lanes) *p_sum, F(lanes) *q_sum, const REAL *p, const 
         F(end_run)(&other);
     }
     if (whole < length) {
-        F(padded_step)(padded_p, p + whole, length - whole, F(zeros));
-        F(padded_step)(padded_q, q + whole, length - whole, F(zeros));
+        F(padded_step)(padded_p, p + whole, length - whole, 0);
+        F(padded_step)(padded_q, q + whole, length - whole, 0);
         F(fold)(&mass, padded_p);
         F(fold)(&other, padded_q);
         F(end_run)(&mass);
@@ -175,16 +181,19 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 
 /* ---- divergence: the sums of gap and excess ---- */
 
+/* How a step takes p and q: with a constant between them, with 1, or as they are. */
+enum { F(SCALED), F(UNSCALED), F(RAW) };
+
 /* One step; `mass` is p, or p with zeros behind the end of the row. */
 static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
                                              const REAL *restrict mass, const F(constants) *restrict row,
-                                             const int careful, const int raw) {
+                                             const int careful, const int way) {
     REAL first[STEP], second[STEP];
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++)
-            first[part + j] = F(gap)(p[part + j], q[part + j], raw ? 1 : row->c[j], row->c_low[j], &second[part + j],
-                                     careful, raw);
+            first[part + j] = F(gap)(p[part + j], q[part + j], way == F(SCALED) ? row->c[j] : 1, row->c_low[j],
+                                     &second[part + j], careful, way == F(RAW));
     }
     F(watch)(local, p, q, careful);
     F(fold)(&local->mass, mass);
@@ -193,7 +202,7 @@ static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restri
 }
 
 static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                              const F(constants) *row, const int careful, const int raw) {
+                                              const F(constants) *row, const int careful, const int way) {
     F(sweep) local;
     F(begin_sweep)(&local);
     ptrdiff_t whole = length - length % STEP;
@@ -201,36 +210,40 @@ static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, con
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             F(prefetch_step)(&row->ahead_q, r);
-            F(divergence_step)(&local, p + r, q + r, p + r, row, careful, raw);
+            F(divergence_step)(&local, p + r, q + r, p + r, row, careful, way);
         }
         F(end_runs)(&local);
     }
     if (whole < length) { /* zeros behind the end, which are for the careful step: it has the same bits */
         REAL last_p[STEP], last_q[STEP];
-        F(padded_step)(last_p, p + whole, length - whole, F(zeros));
-        F(padded_step)(last_q, q + whole, length - whole, F(zeros));
-        F(divergence_step)(&local, last_p, last_q, last_p, row, 1, raw);
+        F(padded_step)(last_p, p + whole, length - whole, 0);
+        F(padded_step)(last_q, q + whole, length - whole, 0);
+        F(divergence_step)(&local, last_p, last_q, last_p, row, 1, way);
         F(end_runs)(&local);
     }
     F(store_sweep)(sums, &local);
 }
 
-/* One variant of each loop, so that each is compiled once. */
+/* One variant of each loop, so that each is compiled once. Without a constant the bits are those of the constant 1. */
 static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                         const F(constants) *row) {
-    F(divergence_sweep)(s, p, q, length, row, 0, 0);
+    F(divergence_sweep)(s, p, q, length, row, 0, F(SCALED));
+}
+static NOINLINE void F(unscaled_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                                 const F(constants) *row) {
+    F(divergence_sweep)(s, p, q, length, row, 0, F(UNSCALED));
 }
 static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                            const F(constants) *row) {
-    F(divergence_sweep)(s, p, q, length, row, 1, 0);
+    F(divergence_sweep)(s, p, q, length, row, 1, F(SCALED));
 }
 static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                             const F(constants) *row) {
-    F(divergence_sweep)(s, p, q, length, row, 0, 1);
+    F(divergence_sweep)(s, p, q, length, row, 0, F(RAW));
 }
 static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                                const F(constants) *row) {
-    F(divergence_sweep)(s, p, q, length, row, 1, 1);
+    F(divergence_sweep)(s, p, q, length, row, 1, F(RAW));
 }
 
 static void F(divergence_unusual)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
@@ -259,6 +272,7 @@ static ALWAYS_INLINE void F(divergence_any)(weights_state *state, const REAL *p,
     F(constants) constants = F(same_constants)(c, row->walk == WALK_FAST ? 0 : c_low, 0, p, q, row);
     if (row->walk == WALK_FAST && !row->expects_zeros) {
         if (raw) F(raw_divergence_fast)(&sums, p, q, length, &constants);
+        else if (c == 1) F(unscaled_divergence_fast)(&sums, p, q, length, &constants);
         else F(divergence_fast)(&sums, p, q, length, &constants);
         if (F(conclude)(state, &sums, lowest, 0)) return;
         memset(state, 0, sizeof *state);
@@ -319,9 +333,9 @@ static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, 
     }
     if (whole < length) { /* behind the end p = 0 and q = c; zeros are for the careful loop */
         REAL last_p[STEP], last_q[STEP], rest[STEP];
-        F(padded_step)(last_p, p + whole, length - whole, F(zeros));
-        F(padded_step)(last_q, q + whole, length - whole, careful ? F(zeros) : row->c);
-        F(padded_step)(rest, q + whole, length - whole, F(zeros));
+        F(padded_step)(last_p, p + whole, length - whole, 0);
+        F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : row->c[0]);
+        F(padded_step)(rest, q + whole, length - whole, 0);
         F(cross_entropy_step)(&local, last_p, last_q, last_p, rest, row, careful, same);
         F(end_runs)(&local);
     }

@@ -24,7 +24,7 @@ static void add_up_sample(double sum[4], const klfast_rows *rows, const klfast_a
 /* The same where nothing stands between the array and its elements, four by four: for rows of a thousand entries the time
  * that this takes counts. */
 #define ADD_UP_NATIVE(NAME, TYPE) \
-    static void NAME(double sum[4], const char *at, ptrdiff_t stride, ptrdiff_t gap, ptrdiff_t length) { \
+    static inline void NAME##_apart(double sum[4], const char *at, ptrdiff_t stride, ptrdiff_t gap, ptrdiff_t length) { \
         double a = 0, b = 0, c = 0, d = 0; \
         for (ptrdiff_t s = 0; s < SAMPLES; s++, at += gap * stride) \
             for (ptrdiff_t i = 0; i < length; i += 4) { \
@@ -35,6 +35,10 @@ static void add_up_sample(double sum[4], const klfast_rows *rows, const klfast_a
                 d += (double)*(const TYPE *)(four + 3 * stride); \
             } \
         sum[0] = a, sum[1] = b, sum[2] = c, sum[3] = d; \
+    } \
+    static void NAME(double sum[4], const char *at, ptrdiff_t stride, ptrdiff_t gap, ptrdiff_t length) { \
+        if (stride == sizeof(TYPE)) NAME##_apart(sum, at, sizeof(TYPE), gap, length); /* as vectors */ \
+        else NAME##_apart(sum, at, stride, gap, length); \
     }
 ADD_UP_NATIVE(add_up_floats, float)
 ADD_UP_NATIVE(add_up_doubles, double)
