@@ -61,27 +61,20 @@ static inline wide_sum F(lane_total)(const F(lanes) *sum) {
     return total;
 }
 
-/* Sums of as many terms for each lane: those of rows that lie side by side (tile.inc.h). The same bits as those of a row that
- * is filled up with zeros to whole steps. */
+/* Sums of as many terms for each lane: those of rows that lie side by side (tile.inc.h). What does not fill a step comes first,
+ * line by line. Short rows feel every instruction that is here. */
 static NOINLINE void F(add_lines)(F(lanes) *sum, const REAL *restrict term, ptrdiff_t length) {
-    ptrdiff_t whole = length - length % STEP;
+    const REAL *end = term + length;
     F(lanes) local = {{0}};
-    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) F(fold)(&local, term + r);
-        F(end_run)(&local);
-    }
-    if (whole < length) {
-        REAL last[LANES];
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) last[j] = term[whole + j];
-        for (ptrdiff_t i = whole + LANES; i < length; i += LANES) {
+    do {
+        const REAL *stop = end - term > RUN_LENGTH ? term + RUN_LENGTH : end;
+        for (; (stop - term) % STEP != 0; term += LANES) {
             AS_LOOP
-            for (int j = 0; j < LANES; j++) last[j] += term[i + j];
+            for (int j = 0; j < LANES; j++) local.run[j] += term[j];
         }
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) local.run[j] += last[j];
+        for (; term < stop; term += STEP) F(fold)(&local, term);
         F(end_run)(&local);
-    }
+    } while (term < end);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         sum->high[j] = local.high[j];

@@ -64,10 +64,16 @@
 #include "kernels.h"
 #include "polynomials.h"
 
-static unsigned lane_bits(const int *flags, int lanes) {
+/* Flags of 8 or 16 lanes as bits. GCC would halve them until one number is left. */
+static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
+#ifdef __AVX512VL__
+    if (lanes == 8) return _mm256_test_epi32_mask(_mm256_loadu_si256((const void *)flags), _mm256_set1_epi32(-1));
+    return _mm512_test_epi32_mask(_mm512_loadu_si512(flags), _mm512_set1_epi32(-1));
+#else
     unsigned bits = 0;
     for (int j = 0; j < lanes; j++) bits |= (unsigned)(flags[j] != 0) << j;
     return bits;
+#endif
 }
 
 #include "real_f32.inc.h"

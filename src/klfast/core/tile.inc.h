@@ -136,13 +136,14 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     F(lanes) q_sums;
     F(tile_sums) tile;
     int certain[LANES];
-    double p_sum[LANES], q_sum[LANES];
+    double p_sum[LANES], q_sum[LANES], inverse[LANES];
     F(add_lines)(&sums.mass, p, length);
     F(add_lines)(&q_sums, q, length);
     F(lane_values)(p_sum, &sums.mass);
     F(lane_values)(q_sum, &q_sums);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
+        inverse[j] = 1 / p_sum[j]; /* early: the sweep need not wait for it */
         REAL c = (REAL)(p_sum[j] / q_sum[j]);
         row.c[j] = c;
         lowest[j] = F(least_weight)(c);
@@ -160,9 +161,9 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     }
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double inverse = 1 / tile.mass[j], w = -tile.second[j] * inverse;
+        double w = -tile.second[j] * inverse[j];
         double correction = w * w * (0.5 - w * (0x1.5555555555555p-2 - 0.25 * w));
-        double value = tile.first[j] * inverse - correction;
+        double value = tile.first[j] * inverse[j] - correction;
         int is_close = (fabs(w) < 0x1p-20) & (correction <= 0.5 * value);
         int is_zero = (tile.first[j] == 0) & (tile.second[j] == 0);
         certain[j] = tile.is_sound[j] & (is_close | is_zero | tile.is_infinite[j]);
