@@ -356,20 +356,26 @@ def _entries(argument, chosen, is_right, what):
 
 
 def labels(name, target, shape, n_classes, ignored):
-    """Class ids as they are, one for each place of `shape`."""
+    """Class ids as they are, one for each place of `shape`; and whether each is that of a class."""
     array = np.asarray(target)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape} is not {shape}, the shape of x without its class axis")
-    if array.size and array.min() >= 0 and array.max() < n_classes:  # nearly always, and soon seen
-        return array
+    if array.size and _largest_unsigned(array) < n_classes:  # nearly always, and soon seen
+        return array, True
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
     offends = (array < 0) | (array >= n_classes)
     if ignored is not None:
         offends &= array != ignored
     _first_offence(name, array, offends, what, IndexError)
-    return array
+    return array, False
+
+
+def _largest_unsigned(array):
+    """The largest of integers, of which negative ones are very large."""
+    numbers = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return int(numbers.view(f"u{numbers.dtype.itemsize}").max())
 
 
 def target_probabilities(target, x):

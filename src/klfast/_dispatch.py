@@ -54,7 +54,7 @@ def reduce(
     n_threads = _threads.resolve(n_threads)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen))
-    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
+    in_place = out is not None and is_in_place(out)
     results = out if in_place else np.empty(shape)
     compute = safe_type(parameters) if compute is None else compute
     run(operation, inputs, chosen, axes, results, n_threads, parameters, empty=empty, compute=compute)
@@ -65,6 +65,11 @@ def reduce(
     if not in_place:
         out[...] = results
     return out
+
+
+def is_in_place(out):
+    """Whether the kernels can write results where the user wants them."""
+    return out.flags.c_contiguous and out.flags.aligned
 
 
 def _are_usual(parameters):

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from klfast import _checks, _layout, _threads
-from klfast._dispatch import Labels, run, safe_type
+from klfast._dispatch import Labels, is_in_place, run, safe_type
 
 # How many target probabilities are weighted or smoothed at a time.
 SLAB = 2**18
@@ -27,7 +27,8 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
         outputs = _checks.outputs(out, [loss.x], ["x"], loss.arrays() | factor)
     elif out is not None:
         _checks.output(out, shape, loss.arrays())
-    losses = loss.compute(gradients, outputs)
+    in_place = out is not None and wanted == "value" and reduction == "none" and is_in_place(out)
+    losses = loss.compute(gradients, outputs, out.reshape(loss.rows) if in_place else np.empty(loss.rows))
     if wanted == "grad":
         return outputs[0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -37,7 +38,8 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
         return value[()], outputs[0]
     if out is None:
         return value[()]
-    out[...] = value
+    if not in_place or log_base is not None:
+        out[...] = value
     return out
 
 
@@ -88,7 +90,9 @@ class _Loss:
         self.rows = _layout.result_shape(shape, self.axes, False)
         if self.has_labels:
             self.target = given
-            self.ids = _checks.labels("target", given.array, self.rows, shape[self.axes[0]], self.ignored)
+            n_classes = shape[self.axes[0]]
+            self.ids, are_classes = _checks.labels("target", given.array, self.rows, n_classes, self.ignored)
+            self.all_count = self.ignored is None or (are_classes and not 0 <= self.ignored < n_classes)
             self.parameters["ignored"] = np.nan if self.ignored is None else self.ignored
         self.smooths_finite = self.parameters["smooths_finite"]
         self.parameters["smooths_finite"] &= self.has_labels
@@ -106,11 +110,11 @@ class _Loss:
     @functools.cached_property
     def counts(self):
         """Which rows count: those whose class id is not the ignored one."""
-        return np.ones(self.rows, bool) if self.ignored is None else self.ids != self.ignored
+        return np.ones(self.rows, bool) if self.all_count else self.ids != self.ignored
 
     def count(self):
         """What the mean divides by."""
-        if not self.has_labels:
+        if not self.has_labels or (self.all_count and self.weight is None):
             return float(np.prod(self.rows))
         return float(np.sum(self.counts if self.weight is None else self._label_weights()))
 
@@ -124,9 +128,8 @@ class _Loss:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.full(int(np.prod(self.rows)), np.float64(whole) / count)
 
-    def compute(self, gradients, outputs):
-        """The loss of every row; the gradient goes to `outputs`."""
-        losses = np.empty(self.rows)
+    def compute(self, gradients, outputs, losses):
+        """The loss of every row goes to `losses`, the gradient to `outputs`."""
         if self.has_labels:
             self._compute_labels(losses, gradients, outputs)
         elif self.weight is None and self.smoothing == 0:
@@ -237,7 +240,7 @@ def token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, b
     has_many = array.ndim == len(shape)
     rows = _layout.result_shape(shape, axes, False)
     wanted = (*shape[: axes[0]], array.shape[axes[0]], *shape[axes[0] + 1 :]) if has_many else rows
-    array = _checks.labels("ids", array, wanted, shape[axes[0]], ignored)
+    array, _ = _checks.labels("ids", array, wanted, shape[axes[0]], ignored)
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)

@@ -159,7 +159,8 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
     int certain[LANES];
     for (int j = 0; j < LANES; j++) lowest[j] = LOWEST_WEIGHT;
     if (!raw) {
-        F(tile_sums_of)(p_sum, q_sum, p, q, length);
+        F(wide_line_sums)(p_sum, p, length);
+        F(wide_line_sums)(q_sum, q, length);
         F(tile_quotients)(&row, lowest, p_sum, q_sum);
     }
     F(comparison_sweeps)[kind](&sums, p, q, length, &row);

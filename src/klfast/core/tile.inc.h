@@ -43,12 +43,20 @@ static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count)
     return (lane_bits(tile->is_sound, LANES) & used) == used;
 }
 
-static ALWAYS_INLINE void F(tile_sums_of)(double *p_sum, double *q_sum, const REAL *p, const REAL *q, ptrdiff_t length) {
-    F(lanes) mass, other;
-    F(add_lines)(&mass, p, length);
-    F(add_lines)(&other, q, length);
-    F(lane_values)(p_sum, &mass);
-    F(lane_values)(q_sum, &other);
+/* Sums of lines that floats have not rounded: where the error of c = sum p / sum q is to be less than that of a term. */
+static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
+#if CARRY
+    F(lanes) sum;
+    F(add_lines)(&sum, term, length);
+    F(lane_values)(result, &sum);
+#else
+    double sum[LANES] = {0};
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) sum[j] += term[i + j];
+    }
+    for (int j = 0; j < LANES; j++) result[j] = sum[j];
+#endif
 }
 
 /* What the sweeps take at least: of c*q and of q. NaN, which nothing compares with, for a constant c out of range. */

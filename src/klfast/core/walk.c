@@ -271,12 +271,12 @@ static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klf
         group->count);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         labels->is_ignored[k] = ids[k] == rows->parameters.ignored;
-        labels->place[k] = labels->is_ignored[k] ? 0 : (ptrdiff_t)ids[k];
+        labels->place[k] = (ptrdiff_t)(labels->is_ignored[k] ? 0.0 : ids[k]);
     }
-    for (ptrdiff_t k = 0; k < group->count; k++) {
-        ptrdiff_t at = labels->place[k] * lanes + k;
-        labels->logit[k] = rows->type == FLOAT32 ? (double)narrow[at] : a[at];
-    }
+    if (rows->type == FLOAT32)
+        for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = (double)narrow[labels->place[k] * lanes + k];
+    else
+        for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = a[labels->place[k] * lanes + k];
 }
 
 static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
@@ -314,12 +314,15 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     double *out_a = rows->is_written ? tile->out_a : NULL, *out_b = rows->is_written ? tile->out_b : NULL;
     double *mine = results_of(group, rows, results);
     ptrdiff_t length = rows->length * rows->unit;
+    int is_in_place = group->count == rows->unit && rows->label_count == 1;
     told->ahead_a = foresee(rows, group, &rows->a, 0);
     told->ahead_b = foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
         if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which);
-        unsigned certain = rows->operation->tile(values, tile->a, b, length, group->count, told, out_a, out_b);
-        for (ptrdiff_t lane = 0; lane < group->count; lane++) mine[lane * rows->label_count + which] = values[lane];
+        double *found = is_in_place ? mine : values;
+        unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
+        for (ptrdiff_t lane = 0; !is_in_place && lane < group->count; lane++)
+            mine[lane * rows->label_count + which] = values[lane];
         unsigned left = ~certain & ((1u << group->count) - 1);
         for (ptrdiff_t lane = 0; left >> lane; lane++)
             if (left >> lane & 1)

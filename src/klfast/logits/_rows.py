@@ -78,7 +78,7 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
     (axis,) = _checks.single_axis(axis, len(shape))
     chosen = _checks.included(None, inputs)
     kept = _layout.result_shape(shape, (axis,), False)
-    ids = None if target is None else _checks.labels("target", target, kept, shape[axis], IGNORED)
+    ids = None if target is None else _checks.labels("target", target, kept, shape[axis], IGNORED)[0]
     n_threads = _threads.resolve(n_threads)
     if check:
         for one in inputs:
