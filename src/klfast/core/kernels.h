@@ -104,8 +104,8 @@ typedef struct {
     void (*group_maxima[TYPES])(double *maxima, const void *x, ptrdiff_t length, ptrdiff_t group);
     ptrdiff_t (*find_candidates[TYPES])(klfast_candidates *found, const void *x, ptrdiff_t first, ptrdiff_t length,
                                         double least, int is_strict, ptrdiff_t room);
-    int (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, ptrdiff_t length, double limit, double largest,
-                             const klfast_temperature *temperature);
+    int (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, const void *next, ptrdiff_t length, double limit,
+                             double largest, const klfast_temperature *temperature);
     double exp_limit[TYPES]; /* x/T up to here goes through exp as it is */
     double (*exp_over_difference)(double x, double y, const klfast_temperature *temperature);
     double (*log1p)(double x);

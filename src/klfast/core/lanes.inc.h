@@ -36,6 +36,11 @@ static ALWAYS_INLINE void F(end_run)(F(lanes) *sum) {
     }
 }
 
+/* Whether the step at `i` is the last of its run, or the last of all. */
+static ALWAYS_INLINE int F(ends_run)(ptrdiff_t i, ptrdiff_t length) {
+    return i % RUN_LENGTH == RUN_LENGTH - STEP || i + STEP >= length;
+}
+
 /* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. What doubles lose
  * of the sums of floats is nothing beside what these have lost. */
 static inline wide_sum F(lane_total)(const F(lanes) *sum) {

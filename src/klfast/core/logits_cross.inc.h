@@ -32,8 +32,9 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
             impossible[j] |= is_impossible & has_weight;
         }
         F(fold)(&sum_mass, mass);
-        F(end_run)(&sum_mass);
         F(fold)(&sum_product, product);
+        if (!F(ends_run)(i, length)) continue;
+        F(end_run)(&sum_mass);
         F(end_run)(&sum_product);
     }
     for (int j = 0; j < STEP; j++) {

@@ -130,7 +130,7 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
         F(fold)(&total, p);
         F(fold)(&mean, first);
         F(fold)(&gap, second);
-        if (i % RUN_LENGTH < RUN_LENGTH - STEP && i + STEP < length) continue;
+        if (!F(ends_run)(i, length)) continue;
         F(end_run)(&total);
         F(end_run)(&mean);
         F(end_run)(&gap);

@@ -77,6 +77,7 @@ static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, 
         F(fold)(&sum_x, of_x);
         F(fold)(&sum_y, of_y);
         F(fold)(&excess, step.difference);
+        if (!F(ends_run)(i, length)) continue;
         F(end_run)(&sum_x);
         F(end_run)(&sum_y);
         F(end_run)(&excess);

@@ -1,7 +1,7 @@
 /* The k largest logits of every row.
  *
- * First the maxima of groups of elements are found. The k-th largest of them is a bound that at least k elements reach, and
- * only the groups that reach it are looked at once more. So nearly nothing but the two sweeps over the row costs time: one for
+ * First the maxima of groups of elements are found. What at least k of them reach, at least k elements reach, and only the
+ * groups that do are looked at once more. So nearly nothing but the two sweeps over the row costs time: one for
  * the maxima, one (from the cache) for the mass of what is below the k-th largest logit. */
 #include <stdlib.h>
 
@@ -20,42 +20,34 @@ void klfast_plan_topk(klfast_topk_call *call) {
     rows->scratch_bytes = AREAS * rows->unit * smaller(rows->length, rows->operation->block_length) * 8;
     call->group = LONGEST_TOPK_GROUP; /* enough of them for a good bound */
     while (call->group > SHORTEST_TOPK_GROUP && rows->length / call->group < 2 * call->k) call->group /= 2;
-    if (rows->length / call->group < 2 * call->k) call->group = 1; /* then the bound is the k-th largest itself */
+    if (rows->length / call->group < 2 * call->k) call->group = 1;
     call->groups = (rows->length + call->group - 1) / call->group;
     call->room = smaller(4 * call->k, rows->length) + LONGEST_TOPK_GROUP;
-    call->scratch_bytes = rows->scratch_bytes + (rows->unit + 1) * call->groups * (ptrdiff_t)sizeof(double) +
+    call->scratch_bytes = rows->scratch_bytes + rows->unit * call->groups * (ptrdiff_t)sizeof(double) +
                           call->room * (ptrdiff_t)sizeof(klfast_candidate);
     call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
 }
 
 /* ---- selecting ---- */
 
-static void swap(double *a, double *b) {
-    double held = *a;
-    *a = *b;
-    *b = held;
-}
+/* The bits of a number as integers in the order of the numbers, and back: the same. */
+static int64_t ordered(int64_t bits) { return bits < 0 ? bits ^ INT64_MAX : bits; }
 
-/* The k-th largest of `count` numbers, which change places (quickselect; the pivot is the median of three). */
-static double kth_largest(double *numbers, ptrdiff_t count, ptrdiff_t k) {
-    ptrdiff_t low = 0, high = count - 1, wanted = k - 1;
-    while (low < high) {
-        double *middle = &numbers[low + (high - low) / 2];
-        if (*middle > numbers[low]) swap(middle, &numbers[low]);
-        if (numbers[high] > numbers[low]) swap(&numbers[high], &numbers[low]);
-        if (numbers[high] > *middle) swap(&numbers[high], middle);
-        double pivot = *middle;
-        ptrdiff_t i = low, j = high;
-        while (i <= j) {
-            while (numbers[i] > pivot) i++;
-            while (numbers[j] < pivot) j--;
-            if (i <= j) swap(&numbers[i++], &numbers[j--]);
-        }
-        if (wanted <= j) high = j;
-        else if (wanted >= i) low = i;
-        else break;
+/* A bound that at least k of `count` numbers reach, and hardly more of them: found by halving, between the bits of numbers, as
+ * many steps as it takes. NaN reaches nothing. */
+static double bound_of_largest(const double *numbers, ptrdiff_t count, ptrdiff_t k) {
+    int64_t low = ordered(bits_f64(-HUGE_VAL)), high = ordered(bits_f64(HUGE_VAL));
+    ptrdiff_t enough = k + k / 8;
+    while (low + 1 < high) {
+        int64_t middle = (low >> 1) + (high >> 1) + (low & high & 1); /* their sum may be too large */
+        double bound = from_bits_f64(ordered(middle));
+        int64_t reach = 0;
+        for (ptrdiff_t i = 0; i < count; i++) reach += numbers[i] >= bound;
+        if (reach < k) high = middle;
+        else low = middle;
+        if (reach >= k && reach <= enough) break;
     }
-    return numbers[wanted];
+    return from_bits_f64(ordered(low));
 }
 
 /* Larger logits first; of equal ones the lower id. */
@@ -78,7 +70,6 @@ typedef struct {
     ptrdiff_t k;             /* which row of the group */
     const double *maxima;    /* of its groups of elements */
     char *scratch;           /* for blocks */
-    double *work;            /* as many as there are groups */
     klfast_candidates found;
 } row_search;
 
@@ -112,10 +103,7 @@ static void find_best(row_search *search) {
     double least = -HUGE_VAL;
     int is_strict = 0;
     search->found.count = 0;
-    if (call->groups >= call->k) {
-        memcpy(search->work, search->maxima, (size_t)call->groups * sizeof(double));
-        least = kth_largest(search->work, call->groups, call->k);
-    }
+    if (call->groups >= call->k) least = bound_of_largest(search->maxima, call->groups, call->k);
     for (ptrdiff_t start = 0; start < rows->length; start += block) {
         ptrdiff_t length = smaller(rows->length - start, block);
         const char *x = NULL;
@@ -154,6 +142,12 @@ static double careful_mass(const row_search *search, double limit, double *refer
     return mass;
 }
 
+/* What lies at the same place of the next row, if rows are read where they lie. */
+static const char *beside_in_next_row(const row_search *search, const char *x) {
+    const klfast_rows *rows = &search->call->rows;
+    return is_in_place(rows, &rows->a) ? x + rows->a.row_stride : x;
+}
+
 /* The mass of all that is not among the best, in units of exp(largest/T). */
 static double find_tail(const row_search *search) {
     const klfast_rows *rows = &search->call->rows;
@@ -167,7 +161,8 @@ static double find_tail(const row_search *search) {
         wide_sum sum = {0, 0};
         for (ptrdiff_t start = 0; start < rows->length; start += block) {
             ptrdiff_t length = smaller(rows->length - start, block);
-            is_sure |= rows->level->mass_below[rows->type](&sum, &equal, block_of_row(search, start, length), length, limit,
+            const char *x = block_of_row(search, start, length);
+            is_sure |= rows->level->mass_below[rows->type](&sum, &equal, x, beside_in_next_row(search, x), length, limit,
                                                            largest, &rows->temperature);
         }
         mass = sum_value(sum);
@@ -223,8 +218,8 @@ void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logp
     ptrdiff_t strips = rows->units / rows->outer_count, block = rows->operation->block_length;
     klfast_group group = {.outer = unit / strips, .first = unit % strips * rows->unit};
     double *maxima = (double *)((char *)memory + rows->scratch_bytes);
-    row_search search = {.call = call, .group = &group, .scratch = memory, .work = maxima + rows->unit * call->groups};
-    search.found.memory = (klfast_candidate *)(search.work + call->groups);
+    row_search search = {.call = call, .group = &group, .scratch = memory};
+    search.found.memory = (klfast_candidate *)(maxima + rows->unit * call->groups);
     group.count = smaller(rows->unit, rows->row_count - group.first);
     for (ptrdiff_t start = 0; start < rows->length; start += block) {
         ptrdiff_t length = smaller(rows->length - start, block);
