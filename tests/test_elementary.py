@@ -118,7 +118,7 @@ def test_gap(library, fma, kind, name):
     a, b = pairs(kind, 30)
     results = call(library(fma), name, kind, a, b)
     assert np.all(results >= 0)
-    assert_within(7, kind, results, gap, (a, b))
+    assert_within(7.5, kind, results, gap, (a, b))
 
 
 @pytest.mark.parametrize("kind", UNIT)
@@ -127,7 +127,7 @@ def test_gap_with_a_constant(library, fma, kind):
     a, b = pairs(kind, 30)
     constant = mpmath.mpf(float(TYPE[kind](0.7)))
     results = call(library(fma), "scaled_gap", kind, a, b)
-    assert_within(7, kind, results, lambda a, b: gap(a, constant * b), (a, b))
+    assert_within(7.5, kind, results, lambda a, b: gap(a, constant * b), (a, b))
 
 
 @pytest.mark.parametrize("kind", UNIT)

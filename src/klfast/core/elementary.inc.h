@@ -18,7 +18,7 @@ static ALWAYS_INLINE INTEGER F(field_between)(INTEGER difference) {
  * Domain: c*b normal; a zero, normal, or (subnormal, and c*b above LOWEST_WEIGHT); all below 2^100 (2^900).
  * Within a factor 2 the value is s*d + a*tail(s) with s = d/(a + c*b): no cancellation however close a and c*b are.
  * Further apart a loses a power of two first, and a*log(a/(c*b)) - (a - c*b) loses little, because the result is then at least
- * a seventh of the larger of a and c*b. Largest error: 7 u.
+ * a seventh of the larger of a and c*b. Largest error: 7.5 u.
  * `raw`: only where a and c*b are within a factor 2; elsewhere a*log(a/(c*b)) and an excess of 0, so that the two still
  * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. */
 static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
@@ -33,7 +33,7 @@ static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *exces
         sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
     }
     REAL s = d / sum, z = s * s, tail = s * z * F(middle_log_polynomial)(z);
-    REAL log_base = F(fma)(2, s, k * LN2_PER_FIELD);
+    REAL log_base = F(fma)(k, LN2_PER_FIELD, 2 * s);
     REAL near_base = s * d, far_base = raw ? a * log_base : F(fma)(a, log_base, -e);
     REAL base = field ? far_base : near_base, near_excess = field ? 0 : e;
     *excess = raw ? near_excess : e;
@@ -66,7 +66,7 @@ static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
 static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) {
     F(log_parts) parts = F(split_log)(a, b, d);
     REAL near_base = parts.s * d;
-    REAL far_base = F(fma)(a, F(fma)(2, parts.s, parts.k * LN2_PER_FIELD), -d);
+    REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, 2 * parts.s), -d);
     REAL base = parts.field ? far_base : near_base;
     return F(fma)(a, parts.tail, base);
 }
