@@ -11,32 +11,18 @@
         }                                                                                                              \
     }
 
-static float careful_gap_f32(float a, float b) {
-    float excess;
-    return gap_f32(a, b, 1, 0, &excess, 1, 0);
-}
-static double careful_gap_f64(double a, double b) {
-    double excess;
-    return gap_f64(a, b, 1, 0, &excess, 1, 0);
-}
-static float fast_gap_f32(float a, float b) {
-    float excess;
-    return gap_f32(a, b, 1, 0, &excess, 0, 0);
-}
-static double fast_gap_f64(double a, double b) {
-    double excess;
-    return gap_f64(a, b, 1, 0, &excess, 0, 0);
-}
-
-/* With a constant that is rounded, so that its product with b is, too. */
-static float scaled_gap_f32(float a, float b) {
-    float excess;
-    return gap_f32(a, b, 0.7f, 0, &excess, 0, 0);
-}
-static double scaled_gap_f64(double a, double b) {
-    double excess;
-    return gap_f64(a, b, 0.7, 0, &excess, 0, 0);
-}
+#define GAP(NAME, C, CAREFUL)                                                                                          \
+    static float NAME##_f32(float a, float b) {                                                                        \
+        float excess;                                                                                                  \
+        return gap_f32(a, b, (float)C, 0, &excess, CAREFUL, 0);                                                        \
+    }                                                                                                                  \
+    static double NAME##_f64(double a, double b) {                                                                     \
+        double excess;                                                                                                 \
+        return gap_f64(a, b, C, 0, &excess, CAREFUL, 0);                                                               \
+    }
+GAP(careful_gap, 1.0, 1)
+GAP(fast_gap, 1.0, 0)
+GAP(scaled_gap, 0.7, 0) /* whose product with b is rounded */
 
 EACH(test_log_ratio_f32, float, log_ratio_f32(x, y))
 EACH(test_log_ratio_f64, double, log_ratio_f64(x, y))

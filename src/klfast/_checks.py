@@ -39,7 +39,8 @@ def as_input(name, value, dtype=None):
     masked = np.ma.getmask(array) if isinstance(array, np.ma.MaskedArray) else np.ma.nomask
     array = np.asarray(array)
     given = array.dtype
-    is_bfloat16 = given.isbuiltin != 1 and given.name == "bfloat16"  # numpy's own have not got it; finding a name takes long
+    # numpy's own types are none of it, and their names take long to find
+    is_bfloat16 = given.isbuiltin != 1 and given.name == "bfloat16"
     if dtype is not None and not is_bfloat16 and (array.dtype.kind, array.dtype.itemsize) != ("u", 2):
         raise ValueError(f"{name}: dtype {array.dtype} cannot be read as bfloat16; only uint16 can")
     if is_bfloat16:
@@ -202,45 +203,6 @@ def choice(name, value, choices):
     return value
 
 
-def shares(name, value, count):
-    """How much each of `count` distributions counts: numbers that add up to 1."""
-    if value is None:
-        return np.full(count, 1 / count)
-    given = as_input(name, value)
-    if given.array.shape != (count,):
-        raise ValueError(f"{name}: shape {given.array.shape} is not ({count},), one for each distribution")
-    weights(given, None)
-    numbers = given.numbers().astype(np.float64)
-    if not numbers.any():
-        raise ValueError(f"{name}: all are 0")
-    return numbers / numbers.max() / (numbers / numbers.max()).sum()
-
-
-def stack(argument):
-    """The distributions of a stack, one for each place of its first axis."""
-    shape = argument.array.shape
-    if len(shape) < 2:
-        raise ValueError(f"{argument.name}: shape {shape} is no stack of distributions, which has at least 2 axes")
-    if shape[0] == 0:
-        raise ValueError(f"{argument.name}: shape {shape} stacks no distribution")
-
-
-def axes_in_stack(axis, n_dimensions):
-    """The axes to reduce, counted without the first, which is that of the stack."""
-    if axis is None:
-        return tuple(range(n_dimensions - 1))
-    chosen = axes(axis, n_dimensions)
-    for one in axis if isinstance(axis, tuple) else (axis,):
-        if one % n_dimensions == 0:
-            raise ValueError(f"axis: {one} is the axis of the stack")
-    return tuple(one - 1 for one in chosen)
-
-
-def normalized_alone(normalize):
-    if not normalize:
-        raise ValueError(f"normalize: {normalize} has no meaning for weighted or stacked distributions")
-
-
 def thread_count(name, value):
     number = _integer(name, value)
     if number < 1:
@@ -362,7 +324,7 @@ def labels(name, target, shape, n_classes, ignored):
         raise TypeError(f"{name}: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape} is not {shape}, the shape of x without its class axis")
-    if array.size and _largest_unsigned(array) < n_classes:  # nearly always, and soon seen
+    if array.size and _are_below(n_classes, array):  # nearly always, and soon seen
         return array, True
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
     offends = (array < 0) | (array >= n_classes)
@@ -372,10 +334,12 @@ def labels(name, target, shape, n_classes, ignored):
     return array, False
 
 
-def _largest_unsigned(array):
-    """The largest of integers, of which negative ones are very large."""
-    numbers = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    return int(numbers.view(f"u{numbers.dtype.itemsize}").max())
+def _are_below(limit, array):
+    """Whether no integer is negative or reaches `limit`. Taken for unsigned ones, negative numbers come after all others."""
+    first_negative = 2 ** (8 * array.dtype.itemsize - 1)
+    if array.dtype.isnative and array.dtype.kind == "i":
+        return array.view(f"u{array.dtype.itemsize}").max() < min(limit, first_negative)
+    return array.min() >= 0 and array.max() < limit
 
 
 def target_probabilities(target, x):

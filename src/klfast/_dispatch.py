@@ -8,7 +8,6 @@ from klfast import _checks, _kernels, _layout, _threads
 
 OPERATIONS = _kernels.OPERATIONS
 NO_PARAMETERS = {}
-MOST_DIMENSIONS = 64  # of numpy
 
 
 def reduce(
@@ -34,7 +33,6 @@ def reduce(
     """
     if (
         type(axis) is int
-        and -1 <= axis < MOST_DIMENSIONS
         and not keepdims
         and base is out is n_threads is check is where is dtype is compute is None
         and (parameters is NO_PARAMETERS or _are_usual(parameters))

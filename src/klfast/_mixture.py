@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from klfast import _checks, _layout, _threads
+from klfast import _checks, _checks_mixture, _layout, _threads
 from klfast._dispatch import reduce
 
 # How many entries of a distribution, or of several where they are short, are mixed at a time.
@@ -18,14 +18,14 @@ SLAB = 2**18
 
 def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normalize, check, dtype, weights):
     """One number for every row: of p and q, or (q is None) of all that are stacked along p's first axis."""
-    _checks.normalized_alone(normalize)
+    _checks_mixture.normalized_alone(normalize)
     if q is None:
         (whole,) = _checks.inputs({"p": p}, dtype)
-        _checks.stack(whole)
+        _checks_mixture.stack(whole)
         chosen = _checks.included(where, [whole])
         members = [whole._replace(array=array) for array in whole.array]
         masks = [None] * len(members) if chosen is None else list(chosen)
-        axes = _checks.axes_in_stack(axis, whole.array.ndim)
+        axes = _checks_mixture.axes_in_stack(axis, whole.array.ndim)
         named = {"p": whole.array}
         if check:
             _checks.weights(whole, chosen)
@@ -38,7 +38,7 @@ def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normal
         if check:
             for one in members:
                 _checks.weights(one, chosen)
-    shares = _checks.shares("weights", weights, len(members))
+    shares = _checks_mixture.shares("weights", weights, len(members))
     log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads)
     shape = _layout.result_shape(members[0].array.shape, axes, keepdims)

@@ -36,7 +36,7 @@ cdef bint can_see_memory(array, Py_buffer *view) except -1:
     return True
 
 
-def quick(int operation_id, p, q, int axis, double order, thread_count):
+def quick(int operation_id, p, q, axis, double order, thread_count):
     """The results for two contiguous arrays of one shape and type along their last axis, a float for vectors; None if that is
     not what they are.
 

@@ -314,14 +314,14 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     double *out_a = rows->is_written ? tile->out_a : NULL, *out_b = rows->is_written ? tile->out_b : NULL;
     double *mine = results_of(group, rows, results);
     ptrdiff_t length = rows->length * rows->unit;
-    int is_in_place = group->count == rows->unit && rows->label_count == 1;
+    int is_direct = group->count == rows->unit && rows->label_count == 1;
     told->ahead_a = foresee(rows, group, &rows->a, 0);
     told->ahead_b = foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
         if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which);
-        double *found = is_in_place ? mine : values;
+        double *found = is_direct ? mine : values;
         unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
-        for (ptrdiff_t lane = 0; !is_in_place && lane < group->count; lane++)
+        for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
             mine[lane * rows->label_count + which] = values[lane];
         unsigned left = ~certain & ((1u << group->count) - 1);
         for (ptrdiff_t lane = 0; left >> lane; lane++)
