@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import klfast
+from klfast import logits
 
 PAIRS = {
     "kl_divergence": klfast.kl_divergence,
@@ -81,3 +82,107 @@ def test_arrays_that_may_not_be_written():
     for one in (p, q):
         one.flags.writeable = False
     assert klfast.kl_divergence(p, q).tolist() == [0.0] * 4
+
+
+# Class ids
+
+OF_IDS = {
+    "cross_entropy": logits.cross_entropy,
+    "sum": lambda *given, **options: logits.cross_entropy(*given, reduction="sum", **options),
+    "mean": lambda *given, **options: logits.cross_entropy(*given, reduction="mean", **options),
+    "token_logprobs": logits.token_logprobs,
+}
+
+
+@pytest.mark.parametrize("name", OF_IDS)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("kind", ("i4", "i8"))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_class_ids_give_the_same_as_the_long_way(name, dtype, kind, shape):
+    random = np.random.default_rng(5)
+    x, ids = random.normal(size=shape).astype(dtype), random.integers(shape[-1], size=shape[:-1]).astype(kind)
+    expected = OF_IDS[name](x, ids, n_threads=2)
+    for options in ({}, {"axis": len(shape) - 1}, {"ignore_index": None}, {"ignore_index": -1}):
+        result = OF_IDS[name](x, np.asarray(ids), **options)
+        assert type(result) is type(expected) and result.dtype == np.float64
+        np.testing.assert_array_equal(result, expected, strict=True)
+
+
+def odd_ids(ids):
+    """The same class ids, in ways that the short way does not know."""
+    room = bytearray(8 * len(ids) + 1)
+    misaligned = np.frombuffer(room, np.int64, len(ids), 1)
+    misaligned[:] = ids
+    return {
+        "list": ids.tolist(),
+        "strided": np.repeat(ids, 2)[::2],
+        "reversed": ids[::-1].copy()[::-1],
+        "foreign": ids.astype(">i8"),
+        "unsigned": ids.astype("u8"),
+        "short": ids.astype("i2"),
+        "misaligned": misaligned,
+    }
+
+
+@pytest.mark.parametrize("which", odd_ids(np.arange(3)))
+@pytest.mark.parametrize("name", OF_IDS)
+def test_class_ids_that_are_not_for_it_get_their_answer_too(name, which):
+    x, ids = np.random.default_rng(6).normal(size=(5, 9)), np.array([8, 0, 3, 3, 1])
+    np.testing.assert_array_equal(OF_IDS[name](x, odd_ids(ids)[which]), OF_IDS[name](x, ids), strict=True)
+
+
+@pytest.mark.parametrize("name", OF_IDS)
+@pytest.mark.parametrize("wrong", (9, -1, 2**31 - 1, -(2**31), 2**40, -(2**63)))
+def test_a_class_id_out_of_range(name, wrong):
+    kind = np.int32 if abs(wrong) <= 2**31 else np.int64
+    with pytest.raises(IndexError, match=rf"\[1\]: {wrong} is outside 0 to 8"):
+        OF_IDS[name](np.ones((3, 9)), np.array([0, wrong, 2]).astype(kind))
+
+
+@pytest.mark.parametrize("ids", (np.zeros((3, 1, 1), int), np.zeros(4, int), np.zeros((1, 3), int), np.array(0)))
+def test_class_ids_of_another_shape(ids):
+    for name in OF_IDS:
+        with pytest.raises(ValueError, match="shape"):
+            OF_IDS[name](np.ones((3, 9)), ids)
+
+
+@pytest.mark.parametrize("ignored", (2, 0, -100))
+def test_ignored_class_ids_take_the_long_way(ignored):
+    x, ids = np.random.default_rng(7).normal(size=(4, 3)), np.array([2, ignored, 0, 1])
+    counted = ids != ignored
+    each = logits.cross_entropy(x, ids, ignore_index=ignored)
+    assert not each[~counted].any() and each[counted].all()
+    assert logits.cross_entropy(x, ids, ignore_index=ignored, reduction="mean") == np.sum(each) / np.sum(counted)
+
+
+@pytest.mark.parametrize("option", ("temperature", "softcap", "label_smoothing", "z_loss"))
+def test_an_option_of_a_loss_is_not_lost(option):
+    x, ids = np.random.default_rng(8).normal(size=(4, 3)), np.array([2, 1, 0, 1])
+    plain, other = logits.cross_entropy(x, ids), logits.cross_entropy(x, ids, **{option: 0.5})
+    assert np.all(plain != other)
+    with pytest.raises(TypeError, match=option):
+        logits.cross_entropy(x, ids, **{option: "0.5"})
+
+
+# Element by element
+
+
+@pytest.mark.parametrize("name", ("entr", "rel_entr", "kl_div"))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("shape", ((1,), (3, 5), (2, 3, 33), (70001,)))
+def test_elements_are_the_same_as_by_the_long_way(name, dtype, shape):
+    function, random = getattr(klfast, name), np.random.default_rng(9)
+    given = [random.uniform(size=shape).astype(dtype) for _ in range(1 if name == "entr" else 2)]
+    for array in given:
+        array.flat[0] = 0
+    expected = function(*given, n_threads=2)
+    result = function(*given)
+    assert result.flags.writeable and result.base is None
+    np.testing.assert_array_equal(result, expected, strict=True)
+
+
+@pytest.mark.parametrize("shape", ((), (0,), (3, 0)))
+def test_elements_of_small_and_empty_arrays(shape):
+    p = np.full(shape, 0.5)
+    result = klfast.rel_entr(p, 2 * p)
+    assert np.shape(result) == shape and np.all(result == 0.5 * np.log(0.5))

@@ -34,7 +34,13 @@ def inputs(named, dtype=None):
     return broadcast([as_input(name, value, dtype) for name, value in named.items()])
 
 
+# The types of plain arrays that are read as they are, in either byte order.
+PLAIN = "efd?bBhHiIlLqQ"
+
+
 def as_input(name, value, dtype=None):
+    if type(value) is np.ndarray and dtype is None and value.dtype.char in PLAIN:
+        return Input(name, value, False, None, value.dtype)  # all that follows, and small calls feel every step
     array = _as_array(name, value)
     masked = np.ma.getmask(array) if isinstance(array, np.ma.MaskedArray) else np.ma.nomask
     array = np.asarray(array)
@@ -67,7 +73,7 @@ def _as_array(name, value):
 def broadcast(arguments):
     """The inputs with views of one shape; the same objects where they have it already."""
     shapes = [one.array.shape for one in arguments]
-    if all(shape == shapes[0] for shape in shapes):
+    if shapes.count(shapes[0]) == len(shapes):
         return arguments
     try:
         shape = np.broadcast_shapes(*shapes)

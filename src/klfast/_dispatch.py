@@ -130,7 +130,7 @@ def run(
         if labels is not None:
             count = task.rows.size // labels.ids.shape[1]
             mine = slice(done, done + count)
-            more["labels"] = labels.ids[None, mine]
+            more["labels"] = labels.ids[mine]
             more["label_element"] = _kernels.ELEMENTS[labels.ids.dtype.str]
             more["label_weights"] = None if labels.weights is None else labels.weights[mine]
         else:
@@ -145,6 +145,7 @@ def run(
         _kernels.reduce(
             OPERATIONS[operation],
             compute,
+            task.shape,
             task.arrays,
             elements,
             task.mask,
@@ -227,6 +228,13 @@ BUFFERED = 2**17
 
 def each(operation, named, out, where, n_threads, dtype):
     """One number for every element (or pair of elements) of the inputs, in their common type."""
+    if out is where is n_threads is dtype is None:
+        values = tuple(named.values())
+        result = _kernels.quick_elementwise(
+            _kernels.ELEMENTWISE[operation], values[0], values[-1], _threads.get_num_threads
+        )
+        if result is not None:
+            return result
     inputs = _checks.inputs(named, dtype)
     chosen = _checks.included(where, inputs)
     n_threads = _threads.resolve(n_threads)

@@ -2,6 +2,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+# An array, and its strides from one outer row to the next, one row to the next and within a row.
+Laid = tuple[np.ndarray, tuple[int, int, int]]
+
 OPERATIONS: dict[str, int]
 ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
@@ -22,13 +25,14 @@ def openmp_processors() -> int: ...
 def reduce(
     operation_id: int,
     compute: int,
-    arrays: Sequence[np.ndarray],
+    shape: tuple[int, int, int],
+    arrays: Sequence[Laid],
     elements: Sequence[int],
-    mask: np.ndarray | None,
+    mask: Laid | None,
     out: np.ndarray,
     n_threads: int,
     parameters: dict[str, float],
-    outputs: Sequence[np.ndarray | None] = (),
+    outputs: Sequence[Laid | None] = (),
     output_elements: Sequence[int] = (),
     labels: np.ndarray | None = None,
     label_element: int = 0,
@@ -40,10 +44,11 @@ def reduce(
 def terms(
     operation_id: int,
     compute: int,
-    arrays: Sequence[np.ndarray],
+    shape: tuple[int, int, int],
+    arrays: Sequence[Laid],
     elements: Sequence[int],
-    mask: np.ndarray | None,
-    outputs: Sequence[np.ndarray | None],
+    mask: Laid | None,
+    outputs: Sequence[Laid | None],
     output_elements: Sequence[int],
     results: np.ndarray,
     n_threads: int,
@@ -56,9 +61,10 @@ def terms(
 def add_up(values: np.ndarray) -> float: ...
 def topk(
     compute: int,
-    array: np.ndarray,
+    shape: tuple[int, int, int],
+    array: Laid,
     element: int,
-    mask: np.ndarray | None,
+    mask: Laid | None,
     logprobs: np.ndarray,
     ids: np.ndarray,
     tails: np.ndarray,
@@ -68,7 +74,13 @@ def topk(
 def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int
 ) -> None: ...
+def quick_elementwise(
+    operation_id: int, p: object, q: object, thread_count: Callable[[], int]
+) -> np.ndarray | None: ...
 def quick(
     operation_id: int, p: object, q: object, axis: int, order: float, thread_count: Callable[[], int]
+) -> float | np.ndarray | None: ...
+def quick_labels(
+    operation_id: int, x: object, ids: object, axis: int, thread_count: Callable[[], int]
 ) -> float | np.ndarray | None: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

@@ -12,6 +12,7 @@ are. Blocks have a fixed length and are added up in their order either way, so t
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc cimport math
+from libc.stdint cimport int32_t, int64_t
 
 import os
 import sys
@@ -198,11 +199,12 @@ cdef class Memory:
     cdef Py_buffer view
     cdef klfast_array array
 
-    def __cinit__(self, rows, int element, bint is_written=False):
-        PyObject_GetBuffer(rows, &self.view, PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if is_written else 0))
+    def __cinit__(self, tuple laid, int element, bint is_written=False):
+        """`laid`: the array, and its strides from one outer row to the next, one row to the next and within a row."""
+        strides = laid[1]
+        PyObject_GetBuffer(laid[0], &self.view, PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if is_written else 0))
         self.array.data = <const char *> self.view.buf
-        self.array.outer_stride, self.array.row_stride = self.view.strides[0], self.view.strides[1]
-        self.array.stride = self.view.strides[2]
+        self.array.outer_stride, self.array.row_stride, self.array.stride = strides[0], strides[1], strides[2]
         self.array.element = element
 
     def __dealloc__(self):
@@ -237,31 +239,31 @@ cdef klfast_parameters told(dict parameters) except *:
     return complete
 
 
-def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
+def reduce(int operation_id, int compute, shape, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
            outputs=(), output_elements=(), labels=None, int label_element=0, const double[::1] label_weights=None,
            const double[::1] gradients=None, const unsigned char[::1] counted=None,
            const Py_ssize_t[:, ::1] excluded=None):
     """Writes one number per row of the arrays into out, or one for each of its labels.
 
-    One or two arrays of shape (rows, rows, length), of any strides, and the numbers of their element types (ELEMENTS);
-    `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape. `outputs` take results of the
-    arrays' size, one for each array; None where one is not wanted. `labels` has the shape (1, rows, labels of a row);
-    `label_weights` and `gradients` one number for each row. Rows where `counted` is 0 are left alone, results and outputs.
-    `excluded` holds for every row the places that are as if masked, in order.
+    One or two arrays, each with its strides, of the same `shape` (outer rows, rows, length), and the numbers of their element
+    types (ELEMENTS); `compute` is the type to compute with (COMPUTE). `mask` is None, or bools of the same shape. `outputs`
+    take results of the arrays' size, one for each array; None where one is not wanted. `labels` has the shape (rows, labels
+    of a row), contiguous; `label_weights` and `gradients` one number for each row. Rows where `counted` is 0 are left alone,
+    results and outputs. `excluded` holds for every row the places that are as if masked, in order.
     """
     cdef klfast_rows rows
     cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
     cdef Memory included, ids, first, second
     begin(&rows)
     rows.a, rows.b = a.array, b.array
-    rows.outer_count, rows.row_count, rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
+    rows.outer_count, rows.row_count, rows.length = shape
     if mask is not None:
         included = Memory(mask, 2 * UINT8)
         rows.mask = included.array
     if labels is not None:
-        ids = Memory(labels, label_element)
+        ids = Memory((labels, (0, labels.strides[0], labels.strides[1])), label_element)
         rows.labels = ids.array
-        rows.label_count = ids.view.shape[2]
+        rows.label_count = ids.view.shape[1]
     if label_weights is not None:
         rows.label_weights = &label_weights[0]
     if gradients is not None:
@@ -284,54 +286,7 @@ def reduce(int operation_id, int compute, arrays, elements, mask, double[::1] ou
 include "_terms.pxi"
 include "_topk.pxi"
 include "_quick.pxi"
-
-
-# ---- functions of elements ----
-
-ELEMENTWISE = {"entr": ENTR, "rel_entr": REL_ENTR, "kl_div": KL_DIV}
-
-# What a thread takes at a time, in elements: small enough for the nearest cache.
-cdef enum:
-    ELEMENTS_AT_ONCE = 4096
-
-cdef fused real:
-    float
-    double
-
-
-ctypedef struct elements_of_a_call:
-    const char *p
-    const char *q
-    const char *mask
-    char *out
-    Py_ssize_t length, size
-    void (*function)(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
-
-
-cdef void each_block(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
-    cdef elements_of_a_call *call = <elements_of_a_call *> context
-    cdef Py_ssize_t start = first * ELEMENTS_AT_ONCE, at = start * call.size
-    cdef Py_ssize_t length = min(call.length, last * ELEMENTS_AT_ONCE) - start
-    cdef const char *mask = call.mask
-    if mask != NULL:
-        mask += start
-    call.function(call.out + at, call.p + at, call.q + at, mask, length)
-
-
-def elementwise(int operation_id, const real[::1] p, const real[::1] q, const unsigned char[::1] mask, real[::1] out,
-                int n_threads):
-    """Writes one result per element into out, where mask (None: everywhere) is not 0."""
-    cdef elements_of_a_call call
-    cdef Py_ssize_t length = p.shape[0]
-    call.p, call.q, call.out = <const char *> &p[0], <const char *> &q[0], <char *> &out[0]
-    call.mask = NULL
-    if mask is not None:
-        call.mask = <const char *> &mask[0]
-    call.length, call.size = length, sizeof(real)
-    call.function = chosen.elementwise[operation_id][FLOAT32 if real is float else FLOAT64]
-    with nogil:
-        klfast_share(each_block, &call, (length + ELEMENTS_AT_ONCE - 1) // ELEMENTS_AT_ONCE,
-                     1 if length < SMALL_WORK else n_threads)
+include "_elementwise.pxi"
 
 
 # ---- the memory limit, for benchmarks ----

@@ -6,6 +6,7 @@ is converted here, and transposed, reversed, strided and broadcast arrays are ne
 What is copied, a slab at a time where there is an outer axis: several reduced axes that no single stride describes.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -43,10 +44,11 @@ def result_shape(shape, axes, keepdims):
 
 
 class Task(NamedTuple):
-    """One call of the kernels: all arrays as (outer, rows, length), and where the numbers of its rows go."""
+    """One call of the kernels: every array with its three strides, and where the numbers of its rows go."""
 
+    shape: tuple  # of all of them: (outer, rows, length)
     arrays: list
-    mask: np.ndarray | None
+    mask: tuple | None
     outputs: list
     rows: np.ndarray
 
@@ -62,8 +64,9 @@ def tasks(arrays, mask, axes, results, outputs=()):
     shape = arrays[0].shape
     if axes == (len(shape) - 1,) and all(array.flags.c_contiguous for array in everything):
         # by far the most common, and small calls feel every step below
-        views = [array.reshape(1, -1, shape[-1]) for array in everything]
-        yield _task(views, arrays, mask, outputs, results.reshape(-1))
+        whole = (1, math.prod(shape[:-1]), shape[-1])
+        laid = [(array, (0, whole[2] * array.itemsize, array.itemsize)) for array in everything]
+        yield _task(whole, laid, arrays, mask, outputs, results.reshape(-1))
         return
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     moved = [array.transpose(*kept, *axes) for array in everything]
@@ -72,55 +75,55 @@ def tasks(arrays, mask, axes, results, outputs=()):
     # are then left are walked here.
     rows_begin = _longest_tail(moved, len(kept))
     outer_begin = _longest_tail(moved, rows_begin)
-    looped = moved[0].shape[:outer_begin]
+    looped, stays = moved[0].shape[:outer_begin], moved[0].shape[outer_begin : len(kept)]
+    split = rows_begin - outer_begin
+    whole = (math.prod(stays[:split]), math.prod(stays[split:]), length)
     flat = results.reshape((*looped, -1))
-    for index in np.ndindex(looped):
+    for index in itertools.product(*map(range, looped)):
         pieces = [array[(*index, ...)] for array in moved]  # arrays, not numbers, even without dimensions
-        views = [_rows(piece, rows_begin - outer_begin, len(kept) - outer_begin, length) for piece in pieces]
-        yield _task(views, arrays, mask, outputs, flat[index])
-        for piece, view in zip(pieces[len(arrays) : len(arrays) + len(wanted)], views[len(arrays) :]):
-            if not np.may_share_memory(piece, view):  # the rows of a copy
-                piece[...] = view.reshape(piece.shape)
+        laid = [_laid(piece, split, len(stays)) for piece in pieces]
+        yield _task(whole, laid, arrays, mask, outputs, flat[index])
+        for piece, (array, _) in zip(pieces[len(arrays) : len(arrays) + len(wanted)], laid[len(arrays) :]):
+            if array is not piece:
+                piece[...] = array
 
 
-def _task(views, arrays, mask, outputs, rows):
-    """Views of the arrays, of the outputs that are wanted, and of the mask if there is one, told apart."""
-    rest = iter(views[len(arrays) :])
+def _task(shape, laid, arrays, mask, outputs, rows):
+    """The arrays, the outputs that are wanted, and the mask if there is one, told apart."""
+    rest = iter(laid[len(arrays) :])
     filled = [None if output is None else next(rest) for output in outputs]
-    return Task(views[: len(arrays)], None if mask is None else views[-1], filled, rows)
+    return Task(shape, laid[: len(arrays)], None if mask is None else laid[-1], filled, rows)
 
 
 def _longest_tail(arrays, end):
     """Where the longest run of axes before `end` begins that is one stride in every array."""
     begin = end
-    while begin > 0 and all(_mergeable(array.shape, array.strides, begin - 1, end) for array in arrays):
+    while begin > 0 and None not in [_one_stride(array, begin - 1, end) for array in arrays]:
         begin -= 1
     return begin
 
 
-def _mergeable(shape, strides, begin, end):
-    """Whether the axes from `begin` to `end` can be walked with one stride."""
-    pairs = [(size, stride) for size, stride in zip(shape[begin:end], strides[begin:end]) if size != 1]
-    return all(outer == size * inner for (_, outer), (size, inner) in zip(pairs, pairs[1:]))
-
-
-def _one_stride(shape, strides):
-    used = [stride for size, stride in zip(shape, strides) if size != 1]
-    return used[-1] if used else 0
-
-
-def _rows(array, rows_begin, rows_end, length):
-    """A view of shape (outer, rows, length). The reduced axes are copied if no stride describes them."""
+def _one_stride(array, begin, end):
+    """The stride that walks the axes from `begin` to `end`; 0 if there is nothing to walk, None if one is not enough."""
     shape, strides = array.shape, array.strides
-    if not _mergeable(shape, strides, rows_end, array.ndim):
-        array = np.ascontiguousarray(array)
-        strides = array.strides
-    parts = (0, rows_begin), (rows_begin, rows_end), (rows_end, array.ndim)
-    return np.lib.stride_tricks.as_strided(
-        array,
-        (*(math.prod(shape[begin:end]) for begin, end in parts[:2]), length),
-        tuple(_one_stride(shape[begin:end], strides[begin:end]) for begin, end in parts),
-    )
+    stride, next_stride = 0, None
+    for axis in range(end - 1, begin - 1, -1):
+        if shape[axis] == 1:
+            continue
+        if next_stride is None:
+            stride = strides[axis]
+        elif strides[axis] != next_stride:
+            return None
+        next_stride = strides[axis] * shape[axis]
+    return stride
+
+
+def _laid(array, rows_begin, rows_end):
+    """The array with one stride each for the outer axes, the rows and the reduced axes; a copy if these have no such stride."""
+    stride = _one_stride(array, rows_end, array.ndim)
+    if stride is None:
+        array, stride = np.ascontiguousarray(array), array.itemsize
+    return array, (_one_stride(array, 0, rows_begin), _one_stride(array, rows_begin, rows_end), stride)
 
 
 def slabs(kept_shape, size, slab_size):

@@ -4,8 +4,12 @@ import functools
 
 import numpy as np
 
-from klfast import _checks, _layout, _threads
-from klfast._dispatch import Labels, is_in_place, run, safe_type
+from klfast import _checks, _kernels, _layout, _threads
+from klfast._dispatch import OPERATIONS, Labels, is_in_place, run, safe_type
+
+# Options as they are when nobody says otherwise: of what is asked about class ids, and of losses besides.
+USUAL = {"where": None, "temperature": 1.0, "softcap": None, "n_threads": None, "check": False, "dtype": None}
+USUAL_LOSS = USUAL | {"weight": None, "label_smoothing": 0.0, "smooth_over": "all", "z_loss": 0.0}
 
 # How many target probabilities are weighted or smoothed at a time.
 SLAB = 2**18
@@ -15,6 +19,10 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     """The loss, its gradient, or ("both") first the one, then the other."""
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
+    if wanted == "value" and out is log_base is None and not keepdims:
+        losses = _quick("cross_entropy", x, target, options, USUAL_LOSS)
+        if losses is not None:
+            return _reduced(losses, reduction, np.size(losses) if reduction == "mean" else 1.0)
     loss = _Loss(x, target, **options)
     shape = _layout.result_shape(loss.x.array.shape, loss.axes, keepdims)
     if reduction != "none":
@@ -31,8 +39,7 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     losses = loss.compute(gradients, outputs, out.reshape(loss.rows) if in_place else np.empty(loss.rows))
     if wanted == "grad":
         return outputs[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = losses if reduction == "none" else np.sum(losses) / count
+    value = _reduced(losses, reduction, count)
     value = np.reshape(value if log_base is None else value / log_base, shape)
     if wanted == "both":
         return value[()], outputs[0]
@@ -41,6 +48,24 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     if not in_place or log_base is not None:
         out[...] = value
     return out
+
+
+def _quick(operation, x, ids, options, usual):
+    """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
+    if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
+        return None
+    axis, ignored = options["axis"], options["ignore_index"]
+    if type(axis) is not int or not (ignored is None or (type(ignored) is int and ignored < 0)):
+        return None
+    result = _kernels.quick_labels(OPERATIONS[f"logits_{operation}"], x, ids, axis, _threads.get_num_threads)
+    return np.float64(result) if type(result) is float else result
+
+
+def _reduced(losses, reduction, count):
+    if reduction == "none":
+        return losses
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sum(losses) / count
 
 
 class _Loss:
@@ -230,8 +255,16 @@ class _Loss:
         return np.moveaxis(probabilities, -1, axis)
 
 
-def token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
+def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
+    if base is out is None:
+        result = _quick("token_logprobs", x, ids, options, USUAL)
+        if result is not None:
+            return result
+    return _token_logprobs(x, ids, base=base, out=out, **options)
+
+
+def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
     (logits,) = inputs = _checks.inputs({"x": x}, dtype)
     shape = logits.array.shape
     axes = _checks.single_axis(axis, len(shape))

@@ -27,6 +27,23 @@ cdef bint are_alike(const Py_buffer *a, const Py_buffer *b) noexcept:
     return True
 
 
+cdef bint are_classes(const Py_buffer *ids, const Py_buffer *logits) noexcept:
+    """Whether these are class ids, one for each row of the logits, as the kernels take them: contiguous, of 4 or 8 bytes."""
+    cdef Py_ssize_t stride = ids.itemsize, n_classes = logits.shape[logits.ndim - 1], count = 1, i
+    cdef int axis
+    if ids.ndim != logits.ndim - 1 or ids.format[1] != 0 or ids.format[0] not in b"ilq" or <size_t> ids.buf % ids.itemsize:
+        return False
+    for axis in range(ids.ndim - 1, -1, -1):
+        if ids.shape[axis] != logits.shape[axis] or ids.strides[axis] != stride:
+            return False
+        stride *= ids.shape[axis]
+        count *= ids.shape[axis]
+    for i in range(count):
+        if not 0 <= ((<const int64_t *> ids.buf)[i] if ids.itemsize == 8 else (<const int32_t *> ids.buf)[i]) < n_classes:
+            return False
+    return True
+
+
 cdef bint can_see_memory(array, Py_buffer *view) except -1:
     """Whether the array's memory can be seen; that of dates, for one, cannot."""
     try:
@@ -36,6 +53,32 @@ cdef bint can_see_memory(array, Py_buffer *view) except -1:
     return True
 
 
+cdef void lay_rows(klfast_rows *rows, const Py_buffer *a, const Py_buffer *b) noexcept:
+    """Two contiguous arrays of one shape and type, along their last axis."""
+    cdef Py_ssize_t length = a.shape[a.ndim - 1]
+    begin(rows)
+    rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
+    rows.a = klfast_array(<const char *> a.buf, a.len, length * a.itemsize, a.itemsize,
+                          2 * (SINGLE if rows.type == FLOAT32 else DOUBLE))
+    rows.b = rows.a
+    rows.b.data = <const char *> b.buf
+    rows.outer_count, rows.row_count, rows.length = 1, a.len // a.itemsize // length, length
+
+
+cdef object walk_quickly(klfast_rows *rows, array, int n_dimensions, thread_count):
+    """The results of all rows: a float for vectors."""
+    cdef double result = 0
+    cdef double[::1] results
+    n_threads = thread_count() if rows.row_count * rows.length >= SMALL_WORK else 1
+    if n_dimensions == 1:
+        walk(rows, &result, n_threads)
+        return result
+    numbers = empty(array.shape[: n_dimensions - 1])
+    results = numbers.reshape(-1)
+    walk(rows, &results[0], n_threads)
+    return numbers
+
+
 def quick(int operation_id, p, q, axis, double order, thread_count):
     """The results for two contiguous arrays of one shape and type along their last axis, a float for vectors; None if that is
     not what they are.
@@ -43,13 +86,8 @@ def quick(int operation_id, p, q, axis, double order, thread_count):
     `thread_count` is asked for a number only if there is enough work for it.
     """
     cdef klfast_rows rows
-    cdef double result = 0
-    cdef double[::1] results
-    cdef Py_ssize_t length
     cdef Py_buffer a, b
-    if type(p) is not ndarray or type(q) is not ndarray:
-        return None
-    if not can_see_memory(p, &a):
+    if type(p) is not ndarray or type(q) is not ndarray or not can_see_memory(p, &a):
         return None
     try:
         if not can_see_memory(q, &b):
@@ -57,24 +95,32 @@ def quick(int operation_id, p, q, axis, double order, thread_count):
         try:
             if not (is_quick(&a) and are_alike(&a, &b) and is_quick(&b)) or (axis != -1 and axis != a.ndim - 1):
                 return None
-            length = a.shape[a.ndim - 1]
-            begin(&rows)
-            rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
-            rows.a.element = rows.b.element = 2 * (SINGLE if rows.type == FLOAT32 else DOUBLE)
-            rows.a.data, rows.b.data = <const char *> a.buf, <const char *> b.buf
-            rows.a.outer_stride = rows.b.outer_stride = a.len
-            rows.a.row_stride = rows.b.row_stride = length * a.itemsize
-            rows.a.stride = rows.b.stride = a.itemsize
-            rows.outer_count, rows.row_count = 1, a.len // a.itemsize // length
-            rows.length, rows.operation_id, rows.parameters.order = length, operation_id, order
-            n_threads = thread_count() if a.len // a.itemsize >= SMALL_WORK else 1
-            if a.ndim == 1:
-                walk(&rows, &result, n_threads)
-                return result
-            numbers = empty(p.shape[: a.ndim - 1])
-            results = numbers.reshape(-1)
-            walk(&rows, &results[0], n_threads)
-            return numbers
+            lay_rows(&rows, &a, &b)
+            rows.operation_id, rows.parameters.order = operation_id, order
+            return walk_quickly(&rows, p, a.ndim, thread_count)
+        finally:
+            PyBuffer_Release(&b)
+    finally:
+        PyBuffer_Release(&a)
+
+
+def quick_labels(int operation_id, x, ids, axis, thread_count):
+    """The same for contiguous logits and the class ids of their rows; None also if an id is that of no class."""
+    cdef klfast_rows rows
+    cdef Py_buffer a, b
+    if type(x) is not ndarray or type(ids) is not ndarray or not can_see_memory(x, &a):
+        return None
+    try:
+        if not can_see_memory(ids, &b):
+            return None
+        try:
+            if not is_quick(&a) or (axis != -1 and axis != a.ndim - 1) or not are_classes(&b, &a):
+                return None
+            lay_rows(&rows, &a, &a)
+            rows.operation_id = operation_id
+            rows.labels = klfast_array(<const char *> b.buf, 0, b.itemsize, b.itemsize,
+                                       2 * (INT32 if b.itemsize == 4 else INT64))
+            return walk_quickly(&rows, x, a.ndim, thread_count)
         finally:
             PyBuffer_Release(&b)
     finally:

@@ -24,12 +24,12 @@ cdef void walk_pieces(void *context, Py_ssize_t first, Py_ssize_t last, int thre
                           common.scratch + thread * common.call.scratch_bytes)
 
 
-def terms(int operation_id, int compute, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
+def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
           int n_threads, dict parameters, const double[::1] factors=None, const Py_ssize_t[::1] offsets=None,
           const Py_ssize_t[::1] piece_rows=None, const Py_ssize_t[::1] piece_starts=None):
     """Writes the numbers of every row into its row of `results`.
 
-    Arrays, elements, mask, compute and parameters are as for `reduce`, with one array for each input of the operation;
+    Shape, arrays, elements, mask, compute and parameters are as for `reduce`, with one array for each input of the operation;
     `outputs` take results of the arrays' size, None where one is not wanted; `factors` is what those of each row are
     multiplied by. Rows of any lengths lie one behind the other in arrays of shape (1, 1, elements): row r begins at
     offsets[r], and piece i of the work at element piece_starts[i] of row piece_rows[i].
@@ -44,8 +44,7 @@ def terms(int operation_id, int compute, arrays, elements, mask, outputs, output
         memory = Memory(arrays[k], elements[k])
         held.append(memory)
         call.input[k] = memory.array
-    call.rows.outer_count, call.rows.row_count = memory.view.shape[0], memory.view.shape[1]
-    call.rows.length = memory.view.shape[2]
+    call.rows.outer_count, call.rows.row_count, call.rows.length = shape
     if mask is not None:
         memory = Memory(mask, 2 * UINT8)
         held.append(memory)

@@ -36,10 +36,11 @@ def terms(operation, inputs, chosen, axes, n_threads, parameters=None, *, output
     more = () if lengths is None else _pieces(lengths)
     done = 0
     for task in _layout.tasks(arrays, chosen, axes, results, written):
-        count = len(results) if lengths is not None else task.arrays[0].shape[0] * task.arrays[0].shape[1]
+        count = len(results) if lengths is not None else task.shape[0] * task.shape[1]
         _kernels.terms(
             _kernels.TERMS[operation],
             compute,
+            task.shape,
             task.arrays,
             elements,
             task.mask,

@@ -16,11 +16,11 @@ cdef void walk_topk_units(void *context, Py_ssize_t first, Py_ssize_t last, int 
                          common.scratch + thread * common.call.scratch_bytes)
 
 
-def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssize_t[:, ::1] ids, double[::1] tails,
+def topk(int compute, shape, array, int element, mask, double[:, ::1] logprobs, Py_ssize_t[:, ::1] ids, double[::1] tails,
          int n_threads, dict parameters):
     """Writes log-probabilities and ids of the largest logits of every row, and the mass of the others.
 
-    The array (and the mask) has the shape (rows, rows, length); the second axis of logprobs says how many are wanted.
+    Shape, array and mask are as for `reduce`; the second axis of logprobs says how many are wanted.
     """
     cdef klfast_topk_call call
     cdef Memory a = Memory(array, element), included
@@ -28,7 +28,7 @@ def topk(int compute, array, int element, mask, double[:, ::1] logprobs, Py_ssiz
     cdef Py_ssize_t units
     begin(&call.rows)
     call.rows.a = call.rows.b = a.array
-    call.rows.outer_count, call.rows.row_count, call.rows.length = a.view.shape[0], a.view.shape[1], a.view.shape[2]
+    call.rows.outer_count, call.rows.row_count, call.rows.length = shape
     if mask is not None:
         included = Memory(mask, 2 * UINT8)
         call.rows.mask = included.array

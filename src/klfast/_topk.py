@@ -21,6 +21,7 @@ def topk(inputs, chosen, axis, k, n_threads, parameters):
         mine = slice(done, done + task.rows.size)
         _kernels.topk(
             compute,
+            task.shape,
             task.arrays[0],
             elements[0],
             task.mask,
