@@ -139,6 +139,30 @@ def test_gap_about_powers_of_two(library, fma, kind, name):
     assert_within(7.5 if fma else 9.5, kind, results, lambda a, b: gap(a, constant * b), (a, b))
 
 
+COMPARISONS = {
+    "jensen_shannon": (7.5, lambda p, q: p * mpmath.log(2 * p / (p + q)) + q * mpmath.log(2 * q / (p + q))),
+    "total_variation": (1, lambda p, q: abs(p - q)),
+    "hellinger": (7.5, lambda p, q: (mpmath.sqrt(p) - mpmath.sqrt(q)) ** 2),
+    "jeffreys": (6, lambda p, q: (p - q) * mpmath.log(p / q)),
+    "chi_squared": (6, lambda p, q: (p - q) ** 2 / q),
+}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_terms_of_comparisons(library, fma, kind, name):
+    units, exact = COMPARISONS[name]
+    units = 2 if name == "total_variation" and not fma else units
+    constant = mpmath.mpf(float(TYPE[kind](0.7)))
+    random = np.random.default_rng(6)
+    q = np.exp2(random.uniform(-20, 20, COUNT)).astype(TYPE[kind])
+    close = (q * np.exp2(random.uniform(-3.5, 3.5, len(q)))).astype(TYPE[kind])  # all formulas, and where they meet
+    for a, b in ((close, q), border_pairs(kind)):
+        a = (a * TYPE[kind](0.7)).astype(TYPE[kind])
+        assert_within(units, kind, call(library(fma), name, kind, a, b), lambda a, b: exact(a, constant * b), (a, b))
+
+
 @pytest.mark.parametrize("kind", UNIT)
 @pytest.mark.parametrize("fma", BUILDS)
 def test_gap_of_zero_and_of_equals(library, fma, kind):

@@ -154,11 +154,11 @@ POLYNOMIALS = [
         "z",
         js_series,
         "0",
-        "0.2520",
-        {"f32": 6, "f64": 14},
-        "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502",
+        "0.4250",
+        {"f32": 7},
+        "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.65",
     ),
-    ("js_far_polynomial", "v", js_far_series, "0", "0.502", {"f32": 7}, "(2-v)*log(2-v)/2, 0 <= v <= 0.502"),
+    ("js_far_polynomial", "v", js_far_series, "0", "0.36", {"f32": 6}, "(2-v)*log(2-v)/2, 0 <= v <= 0.36"),
     ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
 # Those whose coefficients are also needed as numbers, highest degree first.

@@ -46,10 +46,12 @@ static ALWAYS_INLINE void F(across_step)(F(sweep) *sweeps, const F(lines) *lines
 
 static ALWAYS_INLINE void F(across_sweep)(F(sweep) *sweeps, const F(lines) *lines, const F(constants) *row,
                                           const int operation) {
+    const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE;
+    const int run = is_divergence ? RUN_LENGTH : CLOSE_RUN;
     ptrdiff_t length = lines->length, whole = length - length % STEP;
     for (int j = 0; j < LANES; j++) F(begin_sweep)(&sweeps[j]);
-    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP)
+    for (ptrdiff_t i = 0; i < whole; i += run) {
+        for (ptrdiff_t r = i; r < whole && r < i + run; r += STEP)
             F(across_step)(sweeps, lines, r, row, operation, 1);
         for (int j = 0; j < LANES; j++) F(end_runs)(&sweeps[j]);
     }

@@ -234,44 +234,25 @@ static inline double widest_exp_polynomial_f64(double r) {
     return value;
 }
 
-/* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502; relative error 3.9e-9. */
+/* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.65; relative error 1.6e-8. */
 static inline float js_polynomial_f32(float z) {
-    float value = 0x1.c24fda0000000p-7f;
-    value = fma_f32(value, z, 0x1.2cafda0000000p-7f);
-    value = fma_f32(value, z, 0x1.28d1d80000000p-6f);
-    value = fma_f32(value, z, 0x1.10f1fe0000000p-5f);
-    value = fma_f32(value, z, 0x1.55559e0000000p-4f);
+    float value = 0x1.57fde80000000p-6f;
+    value = fma_f32(value, z, -0x1.fa15be0000000p-9f);
+    value = fma_f32(value, z, 0x1.e4a3320000000p-7f);
+    value = fma_f32(value, z, 0x1.1b35ca0000000p-6f);
+    value = fma_f32(value, z, 0x1.1164c00000000p-5f);
+    value = fma_f32(value, z, 0x1.5554600000000p-4f);
     value = fma_f32(value, z, 0x1.0000000000000p-1f);
     return value;
 }
 
-/* ((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.502; relative error 2.9e-18. */
-static inline double js_polynomial_f64(double z) {
-    double value = 0x1.d7d19f9400bf3p-8;
-    value = fma_f64(value, z, -0x1.257bcf1b7735cp-8);
-    value = fma_f64(value, z, 0x1.46ab577a98b66p-8);
-    value = fma_f64(value, z, 0x1.2705e5c8fb476p-10);
-    value = fma_f64(value, z, 0x1.76bfc1fee10b4p-9);
-    value = fma_f64(value, z, 0x1.a7d4ef1119b71p-9);
-    value = fma_f64(value, z, 0x1.114dced3819e1p-8);
-    value = fma_f64(value, z, 0x1.681217768e5a1p-8);
-    value = fma_f64(value, z, 0x1.f07c563fc91b1p-8);
-    value = fma_f64(value, z, 0x1.6c16c08ed4416p-7);
-    value = fma_f64(value, z, 0x1.249249269c152p-6);
-    value = fma_f64(value, z, 0x1.111111110ea63p-5);
-    value = fma_f64(value, z, 0x1.5555555555565p-4);
-    value = fma_f64(value, z, 0x1.0000000000000p-1);
-    return value;
-}
-
-/* (2-v)*log(2-v)/2, 0 <= v <= 0.502; relative error 4.5e-8. */
+/* (2-v)*log(2-v)/2, 0 <= v <= 0.36; relative error 2.7e-8. */
 static inline float js_far_polynomial_f32(float v) {
-    float value = 0x1.3ad0d80000000p-10f;
-    value = fma_f32(value, v, 0x1.dbe74e0000000p-11f);
-    value = fma_f32(value, v, 0x1.68506c0000000p-8f);
-    value = fma_f32(value, v, 0x1.5447ba0000000p-6f);
-    value = fma_f32(value, v, 0x1.00038e0000000p-3f);
-    value = fma_f32(value, v, -0x1.b172220000000p-1f);
+    float value = 0x1.25c2c00000000p-9f;
+    value = fma_f32(value, v, 0x1.43d89a0000000p-8f);
+    value = fma_f32(value, v, 0x1.5606620000000p-6f);
+    value = fma_f32(value, v, 0x1.fffdba0000000p-4f);
+    value = fma_f32(value, v, -0x1.b172180000000p-1f);
     value = fma_f32(value, v, 0x1.62e4300000000p-1f);
     return value;
 }

@@ -323,8 +323,8 @@ static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, 
     F(sweep) local;
     F(begin_sweep)(&local);
     ptrdiff_t whole = length - length % STEP;
-    for (ptrdiff_t i = 0; i < whole; i += RUN_LENGTH) {
-        for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
+    for (ptrdiff_t i = 0; i < whole; i += CLOSE_RUN) {
+        for (ptrdiff_t r = i; r < whole && r < i + CLOSE_RUN; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             if (!same) F(prefetch_step)(&row->ahead_q, r);
             F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, row, careful, same);

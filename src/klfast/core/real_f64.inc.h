@@ -3,11 +3,12 @@
 #define INTEGER int64_t
 #define UNSIGNED uint64_t
 #define F(name) name##_f64
-/* A step of 32 doubles is folded, four to one, onto 8 lanes; after 16 steps they are added to sums that carry their rounding
+/* A step of 32 doubles is folded, four to one, onto 8 lanes; after four steps they are added to sums that carry their rounding
  * errors along. */
 #define LANES 8
 #define STEP 32
-#define RUN_LENGTH (16 * STEP)
+#define RUN_LENGTH (4 * STEP)
+#define CLOSE_RUN RUN_LENGTH
 #define CARRY 1
 #define SHORTENED odd_float
 /* the signs in 64 bits of numbers */

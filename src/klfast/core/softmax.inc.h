@@ -39,7 +39,7 @@ static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
 }
 
 /* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
-enum { F(PART) = 4 * STEP /* at most RUN_LENGTH */, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+enum { F(PART) = 4 * STEP /* and a run of their sums: floats may lose 5 u */, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
 
 static ALWAYS_INLINE void F(raise)(REAL *largest, const REAL *x, const int count) {
     FULLY_UNROLLED

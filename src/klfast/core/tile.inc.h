@@ -130,8 +130,8 @@ static NOINLINE void F(tile_cross_terms)(F(sweep) *sums, const REAL *p, const RE
         F(watch_part)(&local, p + i, q + i, 1);
     }
     F(store_watch)(sums, &local);
-    F(add_lines)(&sums->first, term, length);
-    F(add_lines)(&sums->second, beside, length);
+    F(add_lines_closely)(&sums->first, term, length);
+    F(add_lines_closely)(&sums->second, beside, length);
 }
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
@@ -193,8 +193,8 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     int certain[LANES];
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(add_lines)(&sums.mass, p, length);
-    F(add_lines)(&q_sums, q, length);
+    F(add_lines_closely)(&sums.mass, p, length);
+    F(add_lines_closely)(&q_sums, q, length);
     F(lane_values)(q_sum, &q_sums);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -248,7 +248,7 @@ static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const v
     (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
-    F(add_lines)(&sums.mass, p, length);
+    F(add_lines_closely)(&sums.mass, p, length);
     F(tile_cross_terms)(&sums, p, q, length, &row);
     return F(tile_raw_result)(result, &sums, SMALLEST_NORMAL, 0);
 }
