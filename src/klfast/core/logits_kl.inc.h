@@ -36,18 +36,16 @@ static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
     return (difference - center) + error;
 }
 
-/* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre
- * `state->ratio` + `center`. */
-static void F(conclude_logits)(logits_kl_state *state, const klfast_row *row, REAL largest_x, double fraction,
-                               REAL center, double g, double w) {
+/* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre that
+ * `state->ratio` and `state->inside` are. */
+static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fraction, double g, double w) {
     /* KL = w + log1p(g - w), written so that a small KL keeps its digits: g - [u - log1p(u)] with u = g - w. */
     double u = g - w, inside = log1p_any(u), kl = u < 0.5 ? g - gap_any(1.0, 1.0 + u, -u) : w + inside;
     state->largest_x = largest_x;
     state->total = scaled_sum(state->total, 1.0 / fraction);
-    add_number(&state->ratio, (double)center);
-    add_number(&state->ratio, -inside * row->temperature->value);
+    add_number(&state->inside, inside);
     memset(&state->gap, 0, sizeof state->gap);
-    add_number(&state->gap, sum_value(state->total) * (kl > 0 ? kl : 0.0));
+    add_number(&state->gap, sum_value(state->total) * (kl < 0 ? 0.0 : kl)); /* NaN stays NaN */
 }
 
 /* ---- the fast way ---- */
@@ -208,7 +206,8 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
         if (u >= 0.5 || gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
             state->flags = HAS_Y;
             state->total = sums[0];
-            F(conclude_logits)(state, row, largest_x, plan.fraction, plan.center, g, w);
+            state->ratio.high = (double)plan.center;
+            F(conclude_logits)(state, largest_x, plan.fraction, g, w);
             return 1;
         }
         plan.center += (REAL)(w * row->temperature->value);
@@ -284,15 +283,15 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     }
     double fraction_largest;
     F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest, temperature), &e);
+    /* The difference of the maxima and what it lost in rounding: nothing is left of d where x - y is that for every class. */
     REAL start = largest_x - largest_y, missing = -(REAL)0x1p20 / e.inverse;
-    /* What `start` missed of the difference of the maxima. */
-    double start_error = rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
+    REAL start_low = (REAL)rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x),
                    *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
         for (int j = 0; j < STEP; j++) {
-            REAL part = F(scaled_exp)(a[j], scale, &e), from_start = F(centred_difference)(a[j], b[j], start);
+            REAL part = F(scaled_exp)(a[j], scale, &e), from_start = F(centred_difference)(a[j], b[j], start) - start_low;
             p[i + j] = part;
             d[i + j] = a[j] > -(REAL)1.25 * e.limit ? from_start : missing;
             term[j] = part > 0 ? part * d[i + j] : 0;
@@ -320,7 +319,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     if (any_far && largest_y > -INFINITY) {
         wide_sum far_mass = F(far_mass)(y, d, center, length, largest_y, temperature);
         /* In units of p: times exp(largest_y + centre) / 2^K, and largest_y + centre = largest_x + the small parts. */
-        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_over((double)center - start_error, temperature)));
+        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_over((double)center, temperature)));
     }
     double g = sum_value(state->gap) / mass, w = (average - (double)center) * temperature->inverse;
     if (!(g < LARGEST_LOGITS_GAP) || (g < SMALLEST_LOGITS_GAP && !F(is_constant)(d, length))) {
@@ -328,8 +327,9 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         return;
     }
     memset(&state->ratio, 0, sizeof state->ratio);
-    state->ratio.high = start;
-    F(conclude_logits)(state, row, largest_x, fraction_largest, center, g, w);
+    state->ratio = (wide_sum){(double)start, (double)start_low};
+    state->inside.high = -(double)center * temperature->inverse;
+    F(conclude_logits)(state, largest_x, fraction_largest, g, w);
 }
 
 static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,

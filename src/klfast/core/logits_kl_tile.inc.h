@@ -94,19 +94,29 @@ static ALWAYS_INLINE void F(add_gaps)(F(kl_tile) *tile, const REAL *restrict sha
     F(lane_values)(tile->gap, &gap);
 }
 
-/* The entry of a class that has nearly all of p: from the others, as in balance. */
-static void F(balance_tile)(REAL *out, const REAL *x, ptrdiff_t length, ptrdiff_t count, const F(kl_tile) *tile,
-                            const klfast_exponential_f64 *e) {
-    for (ptrdiff_t j = 0; j < count; j++) {
+/* The place of a class that has most of p, lane by lane; -1 where there is none. Returns whether there is any. */
+static int F(find_likeliest_of_lanes)(ptrdiff_t *place, const REAL *x, ptrdiff_t count, const F(kl_tile) *tile,
+                                      const klfast_exponential_f64 *e) {
+    int is_any = 0;
+    for (ptrdiff_t j = 0; j < LANES; j++) {
         double shifted, largest = exp_at_f64(tile->bad[j] ? 0.0 : (double)tile->largest[j], e, &shifted);
-        if (tile->bad[j] || !(largest > 0.5 * tile->total[j])) continue;
-        ptrdiff_t likeliest = j;
-        wide_sum others = {0, 0};
-        while (x[likeliest] != tile->largest[j]) likeliest += LANES;
-        for (ptrdiff_t i = j; i < length; i += LANES)
-            if (i != likeliest) add_number(&others, (double)out[i]);
-        out[likeliest] = (REAL)-sum_value(others);
+        place[j] = -1;
+        if (j >= count || tile->bad[j] || !(largest > 0.5 * tile->total[j])) continue;
+        place[j] = j;
+        while (x[place[j]] != tile->largest[j]) place[j] += LANES;
+        is_any = 1;
     }
+    return is_any;
+}
+
+/* Their entries: from the others, as in balance. */
+static void F(balance_tile)(REAL *out, ptrdiff_t length, const ptrdiff_t *place) {
+    double high[LANES] = {0}, low[LANES] = {0};
+    for (int j = 0; j < LANES; j++)
+        if (place[j] >= 0) out[place[j]] = 0;
+    for (ptrdiff_t i = 0; i < length; i += LANES) F(add_line)(high, low, out + i);
+    for (int j = 0; j < LANES; j++)
+        if (place[j] >= 0) out[place[j]] = (REAL)-(high[j] + low[j]);
 }
 
 /* p*(d - KL) and q - p, as in write_kl; q is p*exp(-d), since no d here is below -29. */
@@ -146,6 +156,7 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
     F(klfast_exponential) e = row->temperature->F(of);
     F(kl_tile) tile;
     int certain[LANES];
+    ptrdiff_t place[LANES];
     F(survey_tile)(&tile, x, y, length, &e);
     F(find_center)(&tile, share, x, y, length, row);
     F(add_gaps)(&tile, share, x, y, length, row);
@@ -162,7 +173,10 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
     }
     if (out_a) {
         F(write_kl_tile)(out_a, out_b, x, y, length, &tile, result, row);
-        F(balance_tile)(out_a, x, length, count, &tile, &row->temperature->of_f64);
+        if (F(find_likeliest_of_lanes)(place, x, count, &tile, &row->temperature->of_f64)) {
+            F(balance_tile)(out_a, length, place);
+            F(balance_tile)(out_b, length, place);
+        }
     }
     return lane_bits(certain, LANES);
 }

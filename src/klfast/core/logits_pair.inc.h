@@ -6,7 +6,7 @@
 typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale;
-    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, beta, rest;
+    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside, beta, rest;
 } F(pair_plan);
 
 typedef struct {
@@ -27,6 +27,7 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     plan.share_y = (REAL)(1.0 / row->total_y);
     plan.offset = (REAL)row->offset;
     plan.offset_low = (REAL)((row->offset - (double)plan.offset) + row->offset_low);
+    plan.inside = (REAL)row->inside;
     plan.beta = (REAL)row->parameters->beta;
     plan.rest = (REAL)(1.0 - row->parameters->beta);
     return plan;
@@ -47,14 +48,15 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
         REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
         REAL p = F(share_of)(x[j], a, plan->largest_x, plan->share_x, plan->lowest, plan->scale, &plan->e);
         REAL q = F(share_of)(y[j], b, plan->largest_y, plan->share_y, plan->lowest, plan->scale, &plan->e);
-        REAL d = (F(centred_difference)(a, b, plan->offset) - plan->offset_low) * plan->e.inverse;
+        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
+        REAL d = F(fma)(apart, plan->e.inverse, plan->inside);
         REAL small = d < 1 ? d : 1;
         small = small > -1 ? small : -1;
-        REAL lost = p * F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), apart = p - q;
+        REAL lost = p * F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), far = p - q;
         INTEGER is_near = (d <= 1) & (d >= -1);
         step->p[j] = p;
         step->d[j] = d;
-        step->difference[j] = is_near ? lost : apart;
+        step->difference[j] = is_near ? lost : far;
         step->q[j] = is_near ? p - lost : q;
     }
 }

@@ -197,7 +197,7 @@ static int soft_cross_entropy_finish(const klfast_state *state, klfast_row *row,
  * alpha*(ratio_a - ratio) + beta*(ratio_b - ratio) >= 0, the KL of the shares. */
 static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, const klfast_row *row) {
     logits_kl_state b = *other;
-    double inverse = row->temperature->inverse, temperature = row->temperature->value;
+    double inverse = row->temperature->inverse;
     int flags = a->flags | b.flags;
     join_softmax(&a->lonely_y, b.lonely_y, row);
     b.lonely_y = a->lonely_y;
@@ -215,7 +215,8 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
         b.gap = scaled_sum(b.gap, factor_b);
         double mass_a = sum_value(a->total), mass_b = sum_value(b.total), total = mass_a + mass_b;
         double alpha = mass_a / total, beta = mass_b / total,
-               t = ((a->ratio.high - b.ratio.high) + (a->ratio.low - b.ratio.low)) * inverse, kl;
+               of_ratios = ((a->ratio.high - b.ratio.high) + (a->ratio.low - b.ratio.low)) * inverse,
+               t = of_ratios - ((a->inside.high - b.inside.high) + (a->inside.low - b.inside.low)), kl;
         if (fabs(t) <= 30) {
             double spread = alpha * exp_gap(beta * t) + beta * exp_gap(-alpha * t);
             kl = log1p_any(spread);
@@ -223,9 +224,10 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             /* from the piece with the larger share, so that little is added to what is known exactly */
             if (alpha < beta) {
                 a->ratio = b.ratio;
-                add_number(&a->ratio, alpha * t * temperature);
-            } else add_number(&a->ratio, -beta * t * temperature);
-            add_number(&a->ratio, -kl * temperature);
+                a->inside = b.inside;
+                add_number(&a->inside, -alpha * t);
+            } else add_number(&a->inside, beta * t);
+            add_number(&a->inside, kl);
         } else {
             double log_total = log_ratio_any(total, 1.0);
             double inside = t > 0 ? beta + exp_any(log_a - log_total - t) : alpha + exp_any(log_b - log_total + t);
@@ -235,8 +237,11 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
                 log_inside = fmax(one, other) - log_total + log1p_any(exp_any(-fabs(one - other)));
             }
             kl = (t > 0 ? alpha * t : -beta * t) + log_inside;
-            if (t > 0) a->ratio = b.ratio;
-            add_number(&a->ratio, -log_inside * temperature);
+            if (t > 0) {
+                a->ratio = b.ratio;
+                a->inside = b.inside;
+            }
+            add_number(&a->inside, log_inside);
         }
         a->largest_x = largest;
         add_sum(&a->total, b.total);
@@ -252,16 +257,17 @@ static double log_lonely_share(const logits_kl_state *s, const klfast_row *row) 
     double distance = (s->lonely_y.largest - s->largest_x) + s->ratio.high;
     return s->lonely_y.count == 0
                ? -HUGE_VAL
-               : (distance + s->ratio.low) * row->temperature->inverse + log_total(&s->lonely_y) - log_x;
+               : (distance + s->ratio.low) * row->temperature->inverse - sum_value(s->inside) + log_total(&s->lonely_y) -
+                     log_x;
 }
 
 /* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is
- * exp(offset/T). */
-static void settle_pair(klfast_row *row, double largest_x, double total_x, wide_sum offset) {
+ * exp(offset/T - inside). */
+static void settle_pair(klfast_row *row, double largest_x, double total_x, wide_sum offset, double inside) {
     wide_sum log_y = {largest_x, 0};
     add_number(&log_y, -offset.high);
     add_number(&log_y, -offset.low);
-    add_number(&log_y, log_ratio_any(total_x, 1.0) * row->temperature->value);
+    add_number(&log_y, (log_ratio_any(total_x, 1.0) + inside) * row->temperature->value);
     row->largest_x = largest_x;
     row->total_x = total_x;
     row->largest_y = row->is_float ? (double)(float)log_y.high : log_y.high;
@@ -269,22 +275,22 @@ static void settle_pair(klfast_row *row, double largest_x, double total_x, wide_
     row->total_y = exp_over(sum_value(log_y), row->temperature);
     row->offset = offset.high;
     row->offset_low = offset.low;
+    row->inside = inside;
 }
 
 /* Where the KL's sums do not tell: from both softmaxes. */
 static void settle_from_softmaxes(const logits_pair_state *s, klfast_row *row) {
     wide_sum offset = {s->x.largest, 0};
     add_number(&offset, -s->y.largest);
-    add_number(&offset, (log_total(&s->x) - log_total(&s->y)) * row->temperature->value);
-    settle_pair(row, s->x.largest, softmax_total(&s->x), offset);
+    settle_pair(row, s->x.largest, softmax_total(&s->x), offset, log_total(&s->y) - log_total(&s->x));
     row->largest_y = s->y.largest;
     row->total_y = softmax_total(&s->y);
 }
 
 static void settle_from_kl(const logits_kl_state *s, klfast_row *row) {
-    wide_sum offset = s->ratio;
-    if (s->lonely_y.count > 0) add_number(&offset, -softplus(log_lonely_share(s, row)) * row->temperature->value);
-    settle_pair(row, s->largest_x, sum_value(s->total), offset);
+    wide_sum inside = s->inside;
+    if (s->lonely_y.count > 0) add_number(&inside, softplus(log_lonely_share(s, row)));
+    settle_pair(row, s->largest_x, sum_value(s->total), s->ratio, sum_value(inside));
 }
 
 static int has_no_kl(const logits_kl_state *s) { return s->flags & HAS_NAN || s->total.high == 0 || !(s->flags & HAS_Y); }
@@ -335,10 +341,7 @@ static int correct_offset(const logits_pair_state *s, klfast_row *row, double va
     int is_narrow = row->is_float && row->walk != WALK_WIDE_TERMS;
     double allowed = is_narrow ? fmin(0x1p-24, 0x1p-11 * spread) : fmin(0x1p-51, 0x1p-26 * spread);
     if (row->repeats == 2 || !(fabs(excess) > allowed)) return 0;
-    wide_sum offset = {row->offset, row->offset_low};
-    add_number(&offset, excess * row->temperature->value);
-    row->offset = offset.high;
-    row->offset_low = offset.low;
+    row->inside -= excess;
     row->total_y *= 1.0 - excess;
     row->repeats++;
     return 1;

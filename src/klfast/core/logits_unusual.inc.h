@@ -44,8 +44,8 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     }
     double mass = sum_value(total), raw_center = sum_value(mean) / mass, center = raw_center * inverse, log_inside, kl;
     if (center > 30) { /* far apart: nothing cancels in the plain formula */
-        log_inside = center + log_ratio_any(sum_value(total_y), mass);
-        kl = log_inside;
+        log_inside = log_ratio_any(sum_value(total_y), mass);
+        kl = center + log_inside;
     } else {
         for (ptrdiff_t i = 0; i < length; i++) {
             double p = exp_over((double)x[i] - largest_x, row->temperature);
@@ -62,10 +62,11 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     state->total = total;
     state->largest_x = largest_x;
     memset(&state->gap, 0, sizeof state->gap);
-    add_number(&state->gap, mass * (kl > 0 ? kl : 0.0));
+    add_number(&state->gap, mass * (kl < 0 ? 0.0 : kl)); /* NaN stays NaN */
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio.high = largest_x;
     add_number(&state->ratio, -largest_y);
-    add_number(&state->ratio, raw_center);
-    add_number(&state->ratio, -log_inside * row->temperature->value);
+    memset(&state->inside, 0, sizeof state->inside);
+    state->inside.high = center > 30 ? log_inside : -center;
+    if (!(center > 30)) add_number(&state->inside, log_inside);
 }

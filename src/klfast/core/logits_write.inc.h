@@ -143,13 +143,27 @@ static void F(write_cross_entropy)(void *out, void *unused, const void *logits, 
     }
 }
 
+/* As add_number, for a line of sums. */
+static ALWAYS_INLINE void F(add_line)(double *restrict high, double *restrict low, const REAL *x) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        double value = (double)x[j], total = high[j] + value, part = total - high[j];
+        low[j] += (high[j] - (total - part)) + (value - part);
+        high[j] = total;
+    }
+}
+
 /* The gradients of a row add up to 0. The entry of a class that has nearly all of p is a small difference of large numbers:
  * if the whole row is here, it is taken from the others instead. */
 static void F(balance)(REAL *out, ptrdiff_t length, ptrdiff_t likeliest, const klfast_row *row) {
     if (!row->is_whole || likeliest < 0) return;
+    double high[LANES] = {0}, low[LANES] = {0};
     wide_sum others = {0, 0};
-    for (ptrdiff_t i = 0; i < length; i++)
-        if (i != likeliest) add_number(&others, (double)out[i]);
+    ptrdiff_t i = 0;
+    out[likeliest] = 0;
+    for (; i + LANES <= length; i += LANES) F(add_line)(high, low, out + i);
+    for (int j = 0; j < LANES; j++) add_sum(&others, (wide_sum){high[j], low[j]});
+    for (; i < length; i++) add_number(&others, (double)out[i]);
     out[likeliest] = (REAL)-sum_value(others);
 }
 
@@ -182,11 +196,12 @@ static void F(write_kl)(void *out_x, void *out_y, const void *logits, const void
             of_y[j] = -unit * step.difference[j];
         }
         for (int j = 0; is_infinite && j < STEP; j++) of_x[j] = step.p[j] > 0 ? NAN : 0;
-        if (!is_infinite) F(find_likeliest)(&likeliest, step.p, i);
+        F(find_likeliest)(&likeliest, step.p, i);
         F(put_step)(to_x + i, of_x, length - i);
         F(put_step)(to_y + i, of_y, length - i);
     }
-    F(balance)(to_x, length, likeliest, row);
+    if (!is_infinite) F(balance)(to_x, length, likeliest, row);
+    F(balance)(to_y, length, likeliest, row);
 }
 
 /* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)). */

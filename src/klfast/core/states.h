@@ -62,10 +62,11 @@ typedef struct {
 } softmax_state;
 
 /* KL of two rows of logits. total = sum exp(x - largest_x); gap = total * KL inside the piece; ratio: the log of
- * (sum exp x)/(sum exp y), in two parts, so that differences between pieces keep all digits. y where the whole piece
- * has x = -inf is counted apart. */
+ * (sum exp x)/(sum exp y), in two parts, so that differences between pieces keep all digits, and without `inside`: log(p/q) =
+ * x - y - ratio + inside. The ratio may so be x - y of the likeliest class to all its digits, and `inside` as small as log(p/q)
+ * of that class is. y where the whole piece has x = -inf is counted apart. */
 typedef struct {
-    wide_sum total, gap, ratio;
+    wide_sum total, gap, ratio, inside;
     double largest_x;
     softmax_state lonely_y;
     int flags;
@@ -143,8 +144,8 @@ typedef struct {
     /* Cross-entropy of logits: the logit of the label, what the row counts, and what its gradient is multiplied by. */
     double label_logit, label_weight, gradient;
     /* What a gradient is written from; that of Jensen-Shannon is summed with it, too. exp(x/T) of the row adds up to
-     * total_x*exp(largest_x/T); `offset` is T*log(sum exp(x/T) / sum exp(y/T)). */
-    double largest_x, largest_y, total_x, total_y, log_total, offset, offset_low, value, value_y;
+     * total_x*exp(largest_x/T); log(p/q) is (x - y - offset)/T + inside. */
+    double largest_x, largest_y, total_x, total_y, log_total, offset, offset_low, inside, value, value_y;
     /* Cross-entropy: the gradient is scale_of_p*p + scale_of_b*b, and at the label this; 1 - p of the largest. */
     double scale_of_p, scale_of_b, at_label, others;
     ptrdiff_t label; /* -1 where there is none */

@@ -66,7 +66,8 @@ def kl_divergence_grad(
     -----
     Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
     entries are differences of larger terms, to the largest of these (p*(abs(log(p/q)) + KL); for Jensen-Shannon with the
-    mixture in place of q); for float16 and bfloat16 that of float32 before the one
+    mixture in place of q), and of classes that have nearly all of p, if there are several of them or more than 2048 entries
+    (float64: 1024) in the row, to p*sqrt(KL); for float16 and bfloat16 that of float32 before the one
     rounding to their type. The same bits for any number of threads and any memory layout. Where an
     input was broadcast, its own gradient is the sum of these over what it was broadcast to.
 

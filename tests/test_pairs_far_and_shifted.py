@@ -1,0 +1,103 @@
+"""Divergences of two rows of logits where x and y differ by a constant that rounds, or by more than the range holds."""
+
+import functools
+
+import mpmath
+import numpy as np
+import oracles
+import oracles_gradients
+import oracles_logits
+import pytest
+from cpu_levels import LEVELS, call
+
+BOUNDS = {"float32": 2.0**-20, "float64": 2.0**-47}  # of gradients, relative to the largest entry
+VALUE_BOUND = 2.0**-49
+REAL = ("float32", "float64")
+INF = np.inf
+KL, JS = "logits.kl_divergence", "logits.js_divergence"
+LN2 = np.log(2.0)
+
+
+@functools.cache
+def shifted(length, likely, offset, dtype):
+    """One class, or several alike, has all but next to nothing of p; x and y differ by a constant, but for rounding."""
+    random = np.random.default_rng([length, likely, offset])
+    x = random.uniform(-1.0, 1.0, length).astype(dtype)
+    x[length // 2 : length // 2 + likely] = (22.1 if dtype == "float32" else 45.1) + np.log(length)
+    y = x + np.dtype(dtype).type(offset)
+    exact = oracles_gradients.kl_divergence(*(row.astype(np.float64) for row in (x, y)))
+    return x, y, exact
+
+
+def assert_entries(result, exact, bound):
+    rounded, rest = exact
+    error = np.abs((np.asarray(result, np.float64) - rounded) - rest)
+    assert error.max() <= bound * np.abs(rounded).max(), (result, rounded)
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("likely", (1, 2))
+@pytest.mark.parametrize("offset", (389, 3000))
+@pytest.mark.parametrize("length", (3, 17, 64, 65, 100, 129, 1000, 3000))
+@pytest.mark.parametrize("level", LEVELS)
+def test_gradients_of_a_constant_that_rounds(level, length, offset, likely, dtype):
+    x, y, (by_x, by_y) = shifted(length, likely, offset, dtype)
+    found = call(level, KL + "_grad", x, y, wrt="both")
+    assert_entries(found[0], by_x, BOUNDS[dtype])
+    assert_entries(found[1], by_y, BOUNDS[dtype])
+    assert_entries(call(level, "distill.kl_grad", x, y, direction="forward"), by_y, BOUNDS[dtype])
+    assert_entries(call(level, "distill.kl_grad", y, x, direction="reverse"), by_x_of(y, x), BOUNDS[dtype])
+
+
+def by_x_of(teacher, student):
+    """The reverse divergence is KL(student, teacher), by the student."""
+    return oracles_gradients.kl_divergence(student.astype(np.float64), teacher.astype(np.float64))[0]
+
+
+@pytest.mark.parametrize("temperature", (1e-3, 0.7, 1e3))
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("length", (3, 66, 129))
+@pytest.mark.parametrize("level", LEVELS)
+def test_gradients_of_a_constant_that_rounds_at_any_temperature(level, length, dtype, temperature):
+    random = np.random.default_rng(length)
+    x = (random.normal(0.0, 1.0, length) * temperature).astype(dtype)
+    x[1] += (20.0 + np.log(length)) * temperature
+    y = (x + np.dtype(dtype).type(389 * temperature)).astype(dtype)
+    exact = oracles_gradients.kl_divergence(x.astype(np.float64), y.astype(np.float64), temperature)
+    found = call(level, KL + "_grad", x, y, wrt="both", temperature=temperature)
+    assert_entries(found[1], exact[1], BOUNDS[dtype])
+    js = oracles_gradients.js_divergence(x.astype(np.float64), y.astype(np.float64), temperature=temperature)
+    found = call(level, JS + "_grad", x, y, wrt="both", temperature=temperature)
+    for one, wanted in zip(found, js, strict=True):
+        assert_entries(one, wanted, BOUNDS[dtype])
+
+
+def same_distributions(dtype):
+    """Pairs whose scores differ by exactly one number, which no number of the type is."""
+    kind = np.dtype(dtype).type
+    random = np.random.default_rng(5)
+    for _ in range(200):
+        one, other = random.normal(0.0, 10.0 ** random.uniform(-3, 4), 2).astype(dtype)
+        yield kind([one]), kind([other])
+        yield kind([one, one]), kind([other, other])
+        yield kind([one, -INF]), kind([other, -INF])
+        yield np.full(70, one), np.full(70, other)
+    for length in (150, 5000):
+        x, y = np.full((2, length), -INF, dtype)
+        x[7], y[7] = -3548.805, -1.4525175
+        yield x, y
+        yield np.full(length, -3548.805, dtype), np.full(length, -1.4525175, dtype)
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_same_distribution_has_no_divergence(level, dtype):
+    for x, y in same_distributions(dtype):
+        assert call(level, KL, x, y) == 0.0, (x, y)
+        assert call(level, JS, x, y) == 0.0, (x, y)
+        for function in (KL, JS):
+            for gradient in call(level, function + "_grad", x, y, wrt="both"):
+                np.testing.assert_array_equal(gradient, 0.0)
+        where = np.arange(len(x) + 1) < 1
+        one, other = (np.append(row[np.isfinite(row)][:1], [1.0] * len(row)).astype(dtype) for row in (x, y))
+        assert call(level, KL, one, other, where=where) == 0.0
