@@ -101,3 +101,23 @@ def test_the_same_distribution_has_no_divergence(level, dtype):
         where = np.arange(len(x) + 1) < 1
         one, other = (np.append(row[np.isfinite(row)][:1], [1.0] * len(row)).astype(dtype) for row in (x, y))
         assert call(level, KL, one, other, where=where) == 0.0
+
+
+# Impossible classes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("length", (2, 3000))
+@pytest.mark.parametrize(
+    "score, temperature", [(-28544.0, 1e-15), (-1e6, 1e-14), (-1e9, 1e-13), (-1e9, 1e-12), (3e9, 1e-15)]
+)
+@pytest.mark.parametrize("level", LEVELS)
+def test_js_of_impossible_classes_at_low_temperatures(level, score, temperature, length, dtype):
+    x, y = np.full((2, length), -INF, dtype)
+    x[0] = score
+    y[:2] = score, score + abs(score) / 2
+    assert call(level, JS, x, y, temperature=temperature) == LN2
+    assert call(level, JS, y, x, temperature=temperature) == LN2
+    for pair in ((x, y), (y, x)):
+        for gradient in call(level, JS + "_grad", *pair, wrt="both", temperature=temperature):
+            np.testing.assert_array_equal(gradient, 0.0)

@@ -16,13 +16,16 @@ typedef struct {
 /* Below 2^-100 (2^-960) nothing is left of a probability: its products stay normal numbers. */
 static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     F(pair_plan) plan;
+    REAL size_x = (REAL)fabs(row->largest_x), size_y = (REAL)fabs(row->largest_y);
     plan.e = row->temperature->F(of);
     plan.scale = F(scale_by)(0, &plan.e);
     plan.lowest = (LOWEST_EXPONENT + LOWEST_EXPONENT_LEFT) * plan.e.ln2;
     plan.largest_x = (REAL)row->largest_x;
     plan.largest_y = (REAL)row->largest_y;
-    plan.bottom_x = plan.largest_x + 2 * plan.lowest; /* for -inf, of which no difference can be taken */
-    plan.bottom_y = plan.largest_y + 2 * plan.lowest;
+    /* For -inf, of which no difference can be taken: so far down that no rounding hides how far. */
+    REAL below = (size_x > size_y ? size_x : size_y) / 4 - 2 * plan.lowest;
+    plan.bottom_x = plan.largest_x - below;
+    plan.bottom_y = plan.largest_y - below;
     plan.share_x = (REAL)(1.0 / row->total_x);
     plan.share_y = (REAL)(1.0 / row->total_y);
     plan.offset = (REAL)row->offset;
