@@ -121,3 +121,24 @@ def test_js_of_impossible_classes_at_low_temperatures(level, score, temperature,
     for pair in ((x, y), (y, x)):
         for gradient in call(level, JS + "_grad", *pair, wrt="both", temperature=temperature):
             np.testing.assert_array_equal(gradient, 0.0)
+
+
+# Next to certain ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", (3, 129, 3000))
+@pytest.mark.parametrize("dtype, far", [("float32", 75.0), ("float32", 84.0), ("float64", 680.0), ("float64", 700.0)])
+@pytest.mark.parametrize("level", LEVELS)
+def test_gradients_of_kl_where_all_but_one_class_are_next_to_impossible(level, dtype, far, length):
+    x, y = np.full((2, length), 0.0, dtype)
+    x[-3:], y[-3:] = [0.0, far, 1.0], [0.0, far + 0.5, 2.0]
+    x[:-3] = y[:-3] = -INF
+    by_x, by_y = oracles_gradients.kl_divergence(x.astype(np.float64), y.astype(np.float64))
+    found = call(level, KL + "_grad", x, y, wrt="both")
+    smallest = float(np.finfo(dtype).smallest_normal)
+    for result, (rounded, rest) in zip(found, (by_x, by_y), strict=True):
+        error = np.abs((np.asarray(result, np.float64) - rounded) - rest)
+        assert error.max() <= max(BOUNDS[dtype] * np.abs(rounded).max(), smallest * BOUNDS[dtype] * 4), (
+            result,
+            rounded,
+        )

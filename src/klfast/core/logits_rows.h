@@ -3,8 +3,8 @@
 #ifndef KLFAST_LOGITS_ROWS_H
 #define KLFAST_LOGITS_ROWS_H
 
-/* Below this, terms of Jensen-Shannon may have left the normal floats. */
-#define SMALLEST_FLOAT_JS 0x1p-50
+/* Below this, the terms of a divergence may have left the normal floats. */
+#define SMALLEST_FLOAT_DIVERGENCE 0x1p-50
 
 /* exp(x/T) for any x; x/T rounds nowhere. Largest error 2 u. */
 static double exp_over(double x, const klfast_temperature *temperature) {
@@ -358,7 +358,7 @@ static int logits_js_finish(const klfast_state *state, klfast_row *row, double *
         row->value = of_x;
         row->value_y = of_y;
         if (correct_offset(s, row, *result)) return 1;
-        if (walk == WALK_WIDE_TERMS || !row->is_float || *result >= SMALLEST_FLOAT_JS) return 0;
+        if (walk == WALK_WIDE_TERMS || !row->is_float || *result >= SMALLEST_FLOAT_DIVERGENCE) return 0;
         row->walk = WALK_WIDE_TERMS;
         return 1;
     }

@@ -184,6 +184,10 @@ static void F(write_kl)(void *out_x, void *out_y, const void *logits, const void
     if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
     F(pair_step) step;
     F(pair_plan) plan = F(plan_pair)(row);
+    /* Where the likeliest class is nearly all, or nothing differs but next to impossible classes, small entries are all there
+     * is. Elsewhere they are not worth the time that products below the normal numbers take. */
+    int is_small = (float)row->total_x == 1 || row->value < SMALLEST_FLOAT_DIVERGENCE;
+    if (is_small) plan.lowest = (LOWEST_EXPONENT + 1) * plan.e.ln2;
     REAL unit = (REAL)(row->gradient * row->temperature->inverse), kl = (REAL)row->value;
     ptrdiff_t likeliest = -1;
     int is_infinite = row->value == HUGE_VAL;

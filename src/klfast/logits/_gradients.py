@@ -68,7 +68,9 @@ def kl_divergence_grad(
     entries are differences of larger terms, to the largest of these (p*(abs(log(p/q)) + KL); for Jensen-Shannon with the
     mixture in place of q), and of classes that have nearly all of p, if there are several of them or more than 2048 entries
     (float64: 1024) in the row, to p*sqrt(KL); for float16 and bfloat16 that of float32 before the one
-    rounding to their type. The same bits for any number of threads and any memory layout. Where an
+    rounding to their type. The same bits for any number of threads and any memory layout. A
+    probability below the smallest normal number counts as 0, and so does one below 2**-100 (float64: 2**-960) unless one
+    class has all but 2**-25 or the divergence is below 2**-50. Where an
     input was broadcast, its own gradient is the sum of these over what it was broadcast to.
 
     Examples
@@ -178,7 +180,8 @@ def js_divergence_grad(
 
     Notes
     -----
-    Accuracy as `kl_divergence_grad`. By x it is that of `js_divergence` of (y, x) by y, with 1 - beta.
+    Accuracy as `kl_divergence_grad`, but that a probability below 2**-100 (float64: 2**-960) always counts as 0: where all
+    classes but one are so unlikely, the gradient is 0. By x it is that of `js_divergence` of (y, x) by y, with 1 - beta.
 
     Examples
     --------
