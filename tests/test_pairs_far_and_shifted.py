@@ -103,6 +103,74 @@ def test_the_same_distribution_has_no_divergence(level, dtype):
         assert call(level, KL, one, other, where=where) == 0.0
 
 
+# Scores at the end of the range ---------------------------------------------------------------------------------------
+
+
+def at_the_end(size):
+    """Rows of any number of blocks that are as different as scores can be; all of them of classes that are possible."""
+    yield [-size, size], [size, -size]
+    yield [0.0, 0.0], [-size, size]
+    yield [0.0, 1.0], [size, -size]
+    yield [size, size], [-size, size / 2]
+    yield [0.0, -size], [-size, 0.0]
+    yield [size, -size, -size], [-size, -size, -size]
+    for length in (150, 1500, 3000):
+        x, y = np.full((2, length), -size)
+        x[0] = y[-1] = size
+        yield x, y
+        yield np.zeros(length), y
+        yield x, np.linspace(-1.0, 1.0, length) * size
+        yield np.append(x, -INF), np.append(y, 1.0)
+
+
+@pytest.mark.parametrize("temperature", (1e-3, 1.0, 10.0, 1e6))
+@pytest.mark.parametrize("size", (1e300, 1e304, 1e305, 5e307, 9e307, 1.7e308))
+@pytest.mark.parametrize("level", LEVELS)
+def test_scores_at_the_end_of_the_range(level, size, temperature):
+    for x, y in at_the_end(size):
+        x, y = np.array(x), np.array(y)
+        assert_value(call(level, KL, x, y, temperature=temperature), exact_kl(x, y, temperature))
+        if len(x) <= 150:
+            exact = oracles_logits.js_divergence(x, y, temperature=temperature)
+            assert_value(call(level, JS, x, y, temperature=temperature), exact)
+
+
+@functools.cache
+def _exact_kl(x, y, temperature):
+    return oracles_logits.kl_divergence(np.frombuffer(x), np.frombuffer(y), temperature)
+
+
+def exact_kl(x, y, temperature):
+    return _exact_kl(x.tobytes(), y.tobytes(), temperature)
+
+
+def assert_value(result, exact):
+    if mpmath.isinf(exact) or exact >= 2**1024:
+        assert result == INF
+    else:
+        assert oracles.relative_error(result, exact) <= VALUE_BOUND, (result, exact)
+
+
+@pytest.mark.parametrize("size", (1e305, 9e307, 1.7e308))
+@pytest.mark.parametrize("level", LEVELS)
+def test_gradients_at_the_end_of_the_range(level, size):
+    x = np.array([-size, size])
+    np.testing.assert_array_equal(call(level, KL + "_grad", x, -x, wrt="y"), [1.0, -1.0])
+    np.testing.assert_array_equal(call(level, JS + "_grad", x, -x, wrt="both"), [[0.0, 0.0], [0.0, 0.0]])
+    x, y = np.array([size, size, -size]), np.array([size, -size, -size])
+    np.testing.assert_allclose(call(level, KL + "_grad", x, y, wrt="y"), [0.5, -0.5, 0.0], rtol=1e-15)
+    for row in (x, np.append(x, [-size] * 1500)):
+        np.testing.assert_array_equal(call(level, KL + "_grad", row, row, wrt="both"), 0.0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_other_functions_at_the_end_of_the_range(level):
+    x = np.array([-1e308, 1e308])
+    assert call(level, "logprobs.kl_divergence", x, -x) == INF
+    assert call(level, "logprobs.js_divergence", x, -x) == LN2
+    assert call(level, "logits.js_distance", x, -x) == np.sqrt(LN2)
+
+
 # Impossible classes ---------------------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "weights.h"
 #include "comparison.h"
 #include "logits_rows.h"
+#include "logits_pair_rows.h"
 #include "renyi.h"
 
 #include "real_f32.inc.h"

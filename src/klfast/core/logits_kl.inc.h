@@ -268,6 +268,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         return;
     }
     if (largest_y > -INFINITY) state->flags = HAS_Y;
+    if (is_beyond_scale((double)largest_x) || is_beyond_scale((double)largest_y)) state->flags |= OUT_OF_SCALE;
     if (largest_x == -INFINITY) {
         F(softmax_any)(&state->lonely_y, y, length, row, 0);
         return;
@@ -277,7 +278,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         state->total.high = 1.0;
         return;
     }
-    if (!(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= (double)e.limit)) {
+    if (row->scale_p != 1.0 || !(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= (double)e.limit)) {
         F(logits_kl_unusual)(state, x, y, length, row);
         return;
     }
@@ -335,5 +336,5 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
 static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                                const klfast_row *row) {
     memset(state, 0, sizeof *state);
-    if (!F(logits_kl_fast)(state, x, y, length, row)) F(logits_kl_careful)(state, x, y, length, row);
+    if (row->scale_p != 1.0 || !F(logits_kl_fast)(state, x, y, length, row)) F(logits_kl_careful)(state, x, y, length, row);
 }

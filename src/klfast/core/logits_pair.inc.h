@@ -95,17 +95,42 @@ static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, 
 /* The same in double, for sums so small that floats may have left the normal numbers. */
 static void F(js_wide_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row);
 
-/* The blocks of the table. */
-
-static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+static void F(kl_of_pair)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
     if (row->walk == WALK_SUMS) {
         F(softmax_any)(&state->pair.x, x, length, row, 0);
         F(softmax_any)(&state->pair.y, y, length, row, 0);
     } else F(logits_kl_block)(&state->pair.kl, x, y, length, row);
 }
 
-static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+static void F(js_of_pair)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
     if (row->walk == WALK_TERMS) F(js_terms)(&state->pair, x, y, length, row);
     else if (row->walk == WALK_WIDE_TERMS) F(js_wide_terms)(&state->pair, x, y, length, row);
-    else F(logits_kl)(state, x, y, length, row);
+    else F(kl_of_pair)(state, x, y, length, row);
+}
+
+/* Scores that are too large for their differences: see HIGHEST_SCORE. */
+static void F(lower)(REAL *lowered, const REAL *x, ptrdiff_t length, const klfast_row *row) {
+    for (ptrdiff_t i = 0; i < length; i++) lowered[i] = x[i] * (REAL)row->scale_p;
+}
+
+static NOINLINE void F(lowered_block)(void (*block)(klfast_state *, const void *, const void *, ptrdiff_t, const klfast_row *),
+                                      klfast_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                      const klfast_row *row) {
+    REAL lowered_x[LOGITS_BLOCK], lowered_y[LOGITS_BLOCK];
+    lowered_row lowered;
+    F(lower)(lowered_x, x, length, row);
+    F(lower)(lowered_y, y, length, row);
+    block(state, lowered_x, lowered_y, length, lower_row(&lowered, row));
+}
+
+/* The blocks of the table. */
+
+static void F(logits_kl)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->scale_p == 1.0) F(kl_of_pair)(state, x, y, length, row);
+    else F(lowered_block)(F(kl_of_pair), state, x, y, length, row);
+}
+
+static void F(logits_js)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->scale_p == 1.0) F(js_of_pair)(state, x, y, length, row);
+    else F(lowered_block)(F(js_of_pair), state, x, y, length, row);
 }

@@ -35,6 +35,7 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     for (ptrdiff_t i = 0; i < length; i++) {
         largest_x = (double)x[i] > largest_x ? (double)x[i] : largest_x; /* GCC 12 breaks off at fmax here, on aarch64 */
         largest_y = (double)y[i] > largest_y ? (double)y[i] : largest_y;
+        if (is_beyond_scale((double)x[i]) || is_beyond_scale((double)y[i])) state->flags |= OUT_OF_SCALE;
     }
     for (ptrdiff_t i = 0; i < length; i++) {
         double p = exp_over((double)x[i] - largest_x, row->temperature);
@@ -62,7 +63,7 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     state->total = total;
     state->largest_x = largest_x;
     memset(&state->gap, 0, sizeof state->gap);
-    add_number(&state->gap, mass * (kl < 0 ? 0.0 : kl)); /* NaN stays NaN */
+    add_number(&state->gap, mass * ((kl < 0 ? 0.0 : kl) * row->scale_p)); /* NaN stays NaN */
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio.high = largest_x;
     add_number(&state->ratio, -largest_y);

@@ -177,8 +177,8 @@ static ALWAYS_INLINE void F(find_likeliest)(ptrdiff_t *found, const REAL *p, ptr
 }
 
 /* p*(d - KL) and q - p. Where KL is infinite, the first is undefined. */
-static void F(write_kl)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
-                        const klfast_row *row) {
+static void F(write_kl_of_pair)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
+                                const klfast_row *row) {
     const REAL *x = logits, *y = other;
     REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
     if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
@@ -209,8 +209,8 @@ static void F(write_kl)(void *out_x, void *out_y, const void *logits, const void
 }
 
 /* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)). */
-static void F(write_js)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
-                        const klfast_row *row) {
+static void F(write_js_of_pair)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
+                                const klfast_row *row) {
     const REAL *x = logits, *y = other;
     REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
     if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
@@ -237,4 +237,24 @@ static void F(write_js)(void *out_x, void *out_y, const void *logits, const void
     }
     F(balance)(to_x, length, likeliest_x, row);
     F(balance)(to_y, length, likeliest_y, row);
+}
+
+static NOINLINE void F(write_lowered)(void (*write)(void *, void *, const void *, const void *, ptrdiff_t, const klfast_row *),
+                                      void *out_x, void *out_y, const REAL *x, const REAL *y, ptrdiff_t length,
+                                      const klfast_row *row) {
+    REAL lowered_x[LOGITS_BLOCK], lowered_y[LOGITS_BLOCK];
+    lowered_row lowered;
+    F(lower)(lowered_x, x, length, row);
+    F(lower)(lowered_y, y, length, row);
+    write(out_x, out_y, lowered_x, lowered_y, length, lower_row(&lowered, row));
+}
+
+static void F(write_kl)(void *out_x, void *out_y, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->scale_p == 1.0) F(write_kl_of_pair)(out_x, out_y, x, y, length, row);
+    else F(write_lowered)(F(write_kl_of_pair), out_x, out_y, x, y, length, row);
+}
+
+static void F(write_js)(void *out_x, void *out_y, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
+    if (row->scale_p == 1.0) F(write_js_of_pair)(out_x, out_y, x, y, length, row);
+    else F(write_lowered)(F(write_js_of_pair), out_x, out_y, x, y, length, row);
 }

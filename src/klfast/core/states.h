@@ -41,7 +41,7 @@ enum {
     HAS_NAN = 1,     /* NaN, a negative probability, +inf: the row has no answer */
     IS_INFINITE = 2, /* p > 0 where q = 0 */
     OUT_OF_SCALE =
-        4,     /* numbers so large or small that sums or products leave the normal ones: bring the row into range */
+        4,     /* numbers so large or small that sums, products or differences leave the normal ones: bring them into range */
     HAS_Y = 8, /* at least one y above -inf */
 };
 
@@ -137,7 +137,8 @@ typedef struct {
     const klfast_temperature *temperature;
     const klfast_labels *labels; /* tiles */
     int walk, repeats, was_summed, is_float, expects_zeros;
-    double scale_p, scale_q; /* powers of two that bring extreme rows into range; 1 for all others */
+    /* Powers of two that bring extreme rows into range; 1 for all others. Scores have the first, and so has their KL's gap. */
+    double scale_p, scale_q;
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
     double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */
