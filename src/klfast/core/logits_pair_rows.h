@@ -65,8 +65,8 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
                shift_b = (b.largest_x - largest) * inverse;
         double log_a = shift_a + log_ratio_any(sum_value(a->total), 1.0),
                log_b = shift_b + log_ratio_any(sum_value(b.total), 1.0);
-        double factor_a = exp_over(a->largest_x - largest, row->temperature),
-               factor_b = exp_over(b.largest_x - largest, row->temperature);
+        double factor_a = exp_over_difference(a->largest_x, largest, row->temperature),
+               factor_b = exp_over_difference(b.largest_x, largest, row->temperature);
         a->total = scaled_sum(a->total, factor_a);
         a->gap = scaled_gap(a->gap, factor_a);
         b.total = scaled_sum(b.total, factor_b);

@@ -44,7 +44,7 @@ static void join_softmax(softmax_state *a, softmax_state b, const klfast_row *ro
         add_sum(&a->value, b.value);
         return;
     }
-    double distance = a->largest - b.largest, factor = exp_over(-distance, row->temperature);
+    double distance = a->largest - b.largest, factor = exp_over_difference(b.largest, a->largest, row->temperature);
     if (factor == 0) return;
     add_number(&b.rest, b.count);
     add_sum(&b.value, scaled_sum(b.rest, distance));

@@ -8,7 +8,8 @@ static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t le
     for (ptrdiff_t i = 1; i < length; i++) largest = x[i] > largest ? x[i] : largest;
     state->largest = (double)largest;
     for (ptrdiff_t i = 0; i < length; i++) {
-        double distance = state->largest - (double)x[i], e = exp_over(-distance, row->temperature);
+        double distance = state->largest - (double)x[i];
+        double e = exp_over_difference((double)x[i], state->largest, row->temperature);
         if (x[i] == largest) {
             state->count += 1;
             continue;
