@@ -86,7 +86,7 @@ typedef struct {
     ptrdiff_t block_length;
     int constant; /* what the rows are told: see find_constant in tell.c */
     int inputs;
-    double neutral; /* what an entry that a mask excludes is read as */
+    double neutral, neutral_b; /* what an entry that a mask excludes is read as, in a and in b */
 } klfast_operation;
 
 typedef struct {

@@ -12,8 +12,9 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
     memset(s, 0, sizeof *s);
     F(softmax_any)(&s->softmax, x, length, row, 0);
     REAL largest = (REAL)s->softmax.largest;
-    /* what a mask excludes is -inf in both arrays */
-    INTEGER is_masked = -(INTEGER)row->expects_zeros, skips_impossible = -(INTEGER)row->parameters->smooths_finite;
+    /* what a mask excludes is -inf, and so are the class weights beside it; of target probabilities it leaves 0 */
+    int has_weights = row->expects_zeros && row->label >= 0;
+    INTEGER is_masked = -(INTEGER)has_weights, skips_impossible = -(INTEGER)row->parameters->smooths_finite;
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *at_x = F(whole_step)(x, i, length, -INFINITY, padded_x);
         const REAL *at_b = F(whole_step)(b, i, length, 0, padded_b);

@@ -72,10 +72,10 @@ static klfast_piece take(const klfast_rows *rows, const klfast_group *group, con
 }
 
 static void exclude_masked(const klfast_rows *rows, klfast_piece values, klfast_piece mask, ptrdiff_t count,
-                           ptrdiff_t length) {
+                           ptrdiff_t length, double neutral) {
     for (ptrdiff_t k = 0; k < count; k++)
         rows->level->exclude[rows->type]((char *)values.data + k * values.row_stride, mask.data + k * mask.row_stride,
-                                         length, rows->operation->neutral);
+                                         length, neutral);
 }
 
 static void cap_rows(const klfast_rows *rows, klfast_piece values, ptrdiff_t count, ptrdiff_t length) {
@@ -122,6 +122,6 @@ void klfast_take_block(const klfast_rows *rows, const klfast_group *group, ptrdi
     if (rows->excluded && has_two(rows)) leave_out(rows, group, *b, start, length);
     if (!rows->mask.data) return;
     klfast_piece mask = take(rows, group, &rows->mask, start, length, scratch + 2 * area, 0);
-    exclude_masked(rows, *a, mask, group->count, length);
-    if (has_two(rows)) exclude_masked(rows, *b, mask, group->count, length);
+    exclude_masked(rows, *a, mask, group->count, length, rows->operation->neutral);
+    if (has_two(rows)) exclude_masked(rows, *b, mask, group->count, length, rows->operation->neutral_b);
 }

@@ -292,7 +292,7 @@ static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_
     if (!rows->mask.data) return;
     read_tile_of(rows, group, &rows->mask, tile->mask);
     rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
-    if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral);
+    if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
 }
 
 static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
