@@ -2,6 +2,22 @@
  * weights that smoothing spreads. The softmax as always; then the sums of b and of b*(largest - x), which have no negative
  * term, so that a row that is sure of the right class keeps its digits. */
 
+/* The same one element at a time and in double, told by needs_care: weights times scale_q, distances times scale_p. */
+static void F(logits_cross_unusual)(logits_cross_state *s, const REAL *x, const REAL *b, ptrdiff_t length,
+                                    const klfast_row *row, const int is_masked) {
+    double largest = s->softmax.largest * row->scale_p;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        double weight = (double)b[i];
+        int is_impossible = x[i] == -INFINITY;
+        if (is_impossible && (row->parameters->smooths_finite || (is_masked && b[i] == -INFINITY))) continue;
+        s->count += 1;
+        add_number(&s->mass, weight * row->scale_q);
+        if (!(weight >= 0 && weight < HUGE_VAL)) s->softmax.flags |= HAS_NAN;
+        else if (is_impossible && weight > 0) s->softmax.flags |= IS_INFINITE;
+        else if (weight > 0) add_number(&s->cross, weight * row->scale_q * (largest - (double)x[i] * row->scale_p));
+    }
+}
+
 static void F(logits_cross)(klfast_state *state, const void *logits, const void *weights, ptrdiff_t length,
                             const klfast_row *row) {
     const REAL *x = logits, *b = weights;
@@ -15,6 +31,10 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
     /* what a mask excludes is -inf, and so are the class weights beside it; of target probabilities it leaves 0 */
     int has_weights = row->expects_zeros && row->label >= 0;
     INTEGER is_masked = -(INTEGER)has_weights, skips_impossible = -(INTEGER)row->parameters->smooths_finite;
+    if (row->walk == WALK_CAREFUL) {
+        F(logits_cross_unusual)(s, x, b, length, row, has_weights);
+        return;
+    }
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *at_x = F(whole_step)(x, i, length, -INFINITY, padded_x);
         const REAL *at_b = F(whole_step)(b, i, length, 0, padded_b);

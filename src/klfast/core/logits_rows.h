@@ -3,6 +3,9 @@
 #ifndef KLFAST_LOGITS_ROWS_H
 #define KLFAST_LOGITS_ROWS_H
 
+/* Below this, products of cross-entropy may have left the normal floats. */
+#define SMALLEST_FLOAT_CROSS 0x1p-80
+
 /* exp(x/T) for any x; x/T rounds nowhere. Largest error 2 u. */
 static double exp_over(double x, const klfast_temperature *temperature) {
     double shifted, fraction;
@@ -86,9 +89,20 @@ static int logits_entropy_finish(const klfast_state *state, klfast_row *row, dou
 /* 0 * inf = 0: what does not count does not matter. */
 static double counted(double weight, double loss) { return weight == 0 ? 0.0 : weight * loss; }
 
+/* (largest - x)/T, also where the difference alone is beyond the range. */
+static double distance_over(double largest, double x, const klfast_temperature *temperature) {
+    double distance = largest - x, inverse = temperature->inverse;
+    return distance < HUGE_VAL || x == -HUGE_VAL ? distance * inverse : largest * inverse - x * inverse;
+}
+
 /* -log p of the label. */
 static double label_loss(const softmax_state *s, const klfast_row *row) {
-    return row->log_total + (s->largest - row->label_logit) * row->temperature->inverse;
+    return row->log_total + distance_over(s->largest, row->label_logit, row->temperature);
+}
+
+/* log sum exp for the penalty; 0 if there is none, for it may be infinite. */
+static double penalised(const softmax_state *s, const klfast_row *row) {
+    return row->parameters->z_loss == 0 ? 0.0 : s->largest * row->temperature->inverse + row->log_total;
 }
 
 /* What a softcap leaves of a derivative at this score. */
@@ -125,7 +139,7 @@ static int logits_cross_entropy_finish(const klfast_state *state, klfast_row *ro
     if (ignore(row, result)) return 0;
     *result = NAN;
     if (settle_softmax(s, row)) return 0;
-    lse = s->largest * row->temperature->inverse + row->log_total;
+    lse = penalised(s, row);
     *result = counted(row->label_weight, label_loss(s, row)) + z * lse * lse;
     settle_gradient(s, row, row->label_weight, 0.0, 0.0, 0.0, lse);
     return 0;
@@ -141,19 +155,45 @@ static void logits_cross_join(klfast_state *into, const klfast_state *other, con
     logits_cross_state *a = &into->cross, b = other->cross;
     double largest = a->softmax.largest, other_largest = b.softmax.largest;
     int has_both = a->softmax.count > 0 && b.softmax.count > 0;
-    if (has_both && largest < other_largest) add_sum(&a->cross, scaled_sum(a->mass, other_largest - largest));
-    if (has_both && largest > other_largest) add_sum(&b.cross, scaled_sum(b.mass, largest - other_largest));
+    double distance = other_largest * row->scale_p - largest * row->scale_p;
+    if (has_both && distance > 0) add_sum(&a->cross, scaled_sum(a->mass, distance));
+    if (has_both && distance < 0) add_sum(&b.cross, scaled_sum(b.mass, -distance));
     join_softmax(&a->softmax, b.softmax, row);
     add_sum(&a->mass, b.mass);
     add_sum(&a->cross, b.cross);
     a->count += b.count;
 }
 
-/* The sum of b*nll. */
-static double cross_loss(const logits_cross_state *s, const klfast_row *row) {
-    return s->softmax.flags & IS_INFINITE
-               ? HUGE_VAL
-               : sum_value(s->cross) * row->temperature->inverse + sum_value(s->mass) * row->log_total;
+/* The sum of b*nll, times a factor. */
+static double cross_loss(const logits_cross_state *s, const klfast_row *row, double factor) {
+    double cross = sum_value(s->cross) * row->temperature->inverse, mass = sum_value(s->mass);
+    if (factor == 0) return 0.0;
+    if (s->softmax.flags & IS_INFINITE || (row->walk == WALK_CAREFUL && !(cross < HUGE_VAL))) return HUGE_VAL;
+    if (row->scale_p != 1.0) return cross * factor / row->scale_p + mass * row->log_total * factor;
+    return factor * (cross + mass * row->log_total);
+}
+
+/* The power of two that brings the mass to 1 .. 2, as far as both types can multiply with it. */
+static double scale_of_mass(double mass, double limit) {
+    double held = fmin(fmax(mass, 0x1p-1000), 0x1p1000);
+    double up = from_bits_f64(0x7fe0000000000000LL - (bits_f64(held) & 0x7ff0000000000000LL));
+    return fmin(fmax(up, 1.0 / limit), limit);
+}
+
+/* 1 if the row must be walked again, one element at a time and in double: a sum has left the range, or so little is left that
+ * products may have sunk below the normal numbers. */
+static int needs_care(const logits_cross_state *s, klfast_row *row, int is_normalised) {
+    double mass = sum_value(s->mass), cross = sum_value(s->cross) * row->temperature->inverse;
+    double high = row->is_float ? 0x1p100 : 0x1p900, low = row->is_float ? SMALLEST_FLOAT_CROSS : 0x1p-900;
+    double others = fmin((s->softmax.count - 1.0) + sum_value(s->softmax.rest), 1.0);
+    if (row->walk == WALK_CAREFUL || s->softmax.flags & HAS_NAN || (mass == 0 && cross == 0)) return 0;
+    int is_large = !(mass <= high && cross < HUGE_VAL);
+    int is_small = mass < low || (sum_value(s->cross) < low && mass * others < low);
+    if (!is_large && !is_small) return 0;
+    row->walk = WALK_CAREFUL;
+    row->scale_p = row->is_float || cross < HUGE_VAL ? 1.0 : 0x1p-200;
+    row->scale_q = is_normalised ? scale_of_mass(mass, high) : mass <= high ? 1.0 : 0x1p-100;
+    return 1;
 }
 
 /* Class ids with smoothing: b are the class weights. */
@@ -163,26 +203,29 @@ static int smoothed_cross_entropy_finish(const klfast_state *state, klfast_row *
     if (ignore(row, result)) return 0;
     *result = NAN;
     if (settle_softmax(&s->softmax, row)) return 0;
-    double lse = s->softmax.largest * row->temperature->inverse + row->log_total;
-    double label_weight = (1.0 - parameters->smoothing) * row->label_weight, spread = parameters->smoothing / s->count;
-    *result = counted(label_weight, label_loss(&s->softmax, row)) + counted(spread, cross_loss(s, row)) +
+    if (needs_care(s, row, 0)) return 1;
+    double lse = penalised(&s->softmax, row);
+    double label_weight = (1.0 - parameters->smoothing) * row->label_weight;
+    double spread = parameters->smoothing / s->count / row->scale_q;
+    *result = counted(label_weight, label_loss(&s->softmax, row)) + cross_loss(s, row, spread) +
               parameters->z_loss * lse * lse;
     int is_counted = !(parameters->smooths_finite && row->label_logit == -HUGE_VAL);
-    settle_gradient(&s->softmax, row, label_weight, spread, sum_value(s->mass), is_counted ? row->label_weight : 0.0,
-                    lse);
+    settle_gradient(&s->softmax, row, label_weight, spread, sum_value(s->mass),
+                    is_counted ? row->label_weight * row->scale_q : 0.0, lse);
     return 0;
 }
 
 /* Target probabilities b. */
 static int soft_cross_entropy_finish(const klfast_state *state, klfast_row *row, double *result) {
     const logits_cross_state *s = &state->cross;
-    double mass = sum_value(s->mass), share = row->parameters->is_raw ? 1.0 : 1.0 / mass, z = row->parameters->z_loss;
+    double mass = sum_value(s->mass), share = 1.0 / (row->parameters->is_raw ? row->scale_q : mass);
     *result = NAN;
     row->is_undefined = 1;
     if (!(mass > 0) && !row->parameters->is_raw) return 0;
     if (settle_softmax(&s->softmax, row)) return 0;
-    double lse = s->softmax.largest * row->temperature->inverse + row->log_total;
-    *result = share * cross_loss(s, row) + z * lse * lse;
+    if (needs_care(s, row, !row->parameters->is_raw)) return 1;
+    double lse = penalised(&s->softmax, row);
+    *result = cross_loss(s, row, share) + row->parameters->z_loss * lse * lse;
     row->label_logit = NAN;
     settle_gradient(&s->softmax, row, 0.0, share, mass, 0.0, lse);
     return 0;

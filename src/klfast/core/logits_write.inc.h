@@ -62,7 +62,8 @@ static void F(write_softmax)(void *out, void *unused, const void *logits, const 
     }
 }
 
-/* (x - largest)/T - log_total: both parts are negative or 0, so that nothing cancels. */
+/* (x - largest)/T - log_total: both parts are negative or 0, so that nothing cancels. Of logits out of range the difference
+ * may leave that of numbers; half of it does not. */
 static void F(write_log_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
                                  const klfast_row *row) {
     const REAL *x = logits;
@@ -70,9 +71,14 @@ static void F(write_log_softmax)(void *out, void *unused, const void *logits, co
     (void)unused, (void)other;
     if (F(is_settled)(to, length, row)) return;
     REAL largest = (REAL)row->largest_x, inverse = row->temperature->F(of).inverse, total = (REAL)row->log_total;
+    REAL limit = row->temperature->F(of).limit, half = largest / 2;
+    int is_in_range = largest <= limit && largest >= -limit;
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
-        for (int j = 0; j < STEP; j++) result[j] = (a[j] - largest) * inverse - total;
+        if (is_in_range)
+            for (int j = 0; j < STEP; j++) result[j] = (a[j] - largest) * inverse - total;
+        else
+            for (int j = 0; j < STEP; j++) result[j] = (a[j] / 2 - half) * inverse * 2 - total;
         F(put_step)(to + i, result, length - i);
     }
 }
@@ -98,13 +104,13 @@ static void F(write_entropy)(void *out, void *unused, const void *logits, const 
     }
 }
 
-/* Adds scale_of_b*b, but where b does not count. */
+/* Adds scale_of_b*b, but where b does not count; scale_q brings weights at the ends of the range to where this is in it. */
 static ALWAYS_INLINE void F(add_weights)(REAL *result, const REAL *x, const REAL *b, const klfast_row *row) {
-    REAL scale = (REAL)row->scale_of_b;
+    REAL scale = (REAL)row->scale_of_b, unit = (REAL)row->scale_q;
     INTEGER skips_impossible = row->parameters->smooths_finite;
     for (int j = 0; j < STEP; j++) {
         INTEGER is_skipped = (b[j] == -INFINITY) | (skips_impossible & (x[j] == -INFINITY));
-        result[j] += is_skipped ? 0 : scale * b[j];
+        result[j] += is_skipped ? 0 : scale * (unit * b[j]);
     }
 }
 
@@ -116,7 +122,8 @@ static ALWAYS_INLINE void F(set_largest)(REAL *result, const REAL *x, const REAL
     if (!found) return;
     for (int j = 0; j < STEP; j++)
         if (x[j] == largest && b[j] > -INFINITY)
-            result[j] = (REAL)((row->scale_of_p + row->scale_of_b * (double)b[j]) - row->scale_of_p * row->others);
+            result[j] = (REAL)((row->scale_of_p + row->scale_of_b * (row->scale_q * (double)b[j])) -
+                               row->scale_of_p * row->others);
 }
 
 /* scale_of_p*p + scale_of_b*b; the label's entry is put in by the caller. */
