@@ -30,11 +30,12 @@ NO_NUMBERS = ["a", None, True, [1.0], 1j]
 WRONG_KEYWORDS = {
     "temperature": [(value, ValueError) for value in NOT_POSITIVE] + [(value, TypeError) for value in NO_NUMBERS],
     "label_smoothing": [(value, ValueError) for value in (-0.1, 1.1, NAN, INF)] + [(v, TypeError) for v in NO_NUMBERS],
-    "z_loss": [(NAN, ValueError), (INF, ValueError), ("a", TypeError), (True, TypeError)],
+    "z_loss": [(NAN, ValueError), (INF, ValueError), (10**400, ValueError), ("a", TypeError), (True, TypeError)],
     "softcap": [(value, ValueError) for value in (0, -1.0, NAN)] + [("a", TypeError), (True, TypeError)],
     "smooth_over": [("some", ValueError), ("ALL", ValueError), (None, EITHER), (1, EITHER)],
     "reduction": [("avg", ValueError), ("batchmean", ValueError), (None, EITHER), (0, EITHER)],
-    "ignore_index": [(1.5, TypeError), ("a", TypeError), ([1, 2], TypeError)],
+    "ignore_index": [(1.5, TypeError), ("a", TypeError), ([1, 2], TypeError)]
+    + [(value, ValueError) for value in (10**400, -(10**400), 2**64)],
     "base": [(1, ValueError), (-2.0, ValueError), ("e", TypeError)],
     "weight": [
         ([1.0, 2.0], ValueError),

@@ -106,6 +106,10 @@ def included(where, arguments, name="where"):
     return chosen
 
 
+# What class ids of any integer type may be.
+IDS = -(2**63), 2**64 - 1
+
+
 def axes(axis, n_dimensions):
     """The axes to reduce, as a sorted tuple of non-negative integers."""
     if axis is None:
@@ -123,7 +127,10 @@ def axes(axis, n_dimensions):
 
 def ignored(value):
     """The class id of rows that do not count, or None."""
-    return None if value is None else _integer("ignore_index", value)
+    number = None if value is None else _integer("ignore_index", value)
+    if number is not None and not IDS[0] <= number <= IDS[1]:
+        raise ValueError("ignore_index: needs more than the 64 bits that class ids may have")
+    return number
 
 
 def single_axis(axis, n_dimensions):
@@ -156,7 +163,10 @@ def order(name, value):
 def _number(name, value):
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: {value!r} is not a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name}: an integer beyond the range of float64") from error
 
 
 # Far beyond these, the constants of exp(x/T) leave the range of numbers.

@@ -55,7 +55,7 @@ def _quick(operation, x, ids, options, usual):
     if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
         return None
     axis, ignored = options["axis"], options["ignore_index"]
-    if type(axis) is not int or not (ignored is None or (type(ignored) is int and ignored < 0)):
+    if type(axis) is not int or not (ignored is None or (type(ignored) is int and _checks.IDS[0] <= ignored < 0)):
         return None
     result = _kernels.quick_labels(OPERATIONS[f"logits_{operation}"], x, ids, axis, _threads.get_num_threads)
     return np.float64(result) if type(result) is float else result
