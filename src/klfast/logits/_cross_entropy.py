@@ -186,9 +186,10 @@ def cross_entropy_grad(
     -----
     Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
     entries are differences of larger terms, to the largest of these (the shares p and b of a loss that weighs more than the
-    label's class, or is capped); for float16 and bfloat16 that of float32 before the one
-    rounding to their type. The same bits for any number of threads and any memory layout. An impossible
-    class that makes the loss +inf is not seen by the gradient, which is that of its formula.
+    label's class, or is capped); with `softcap` and float64 up to abs(max(z)) times that, where this is above 1, because
+    capped logits round relative to their size; for float16 and bfloat16 that of float32 before the one rounding to their
+    type. The same bits for any number of threads and any memory layout. An impossible class that makes the loss +inf is not
+    seen by the gradient, which is that of its formula.
 
     Examples
     --------
@@ -268,7 +269,8 @@ def cross_entropy_value_and_grad(
 
     Notes
     -----
-    The same bits as those of `cross_entropy` and `cross_entropy_grad`.
+    The same bits as those of `cross_entropy` and `cross_entropy_grad`, and as accurate; with `softcap` and float64, what
+    they say of it.
 
     Examples
     --------
