@@ -56,3 +56,27 @@ def test_losses_go_to_out(base, keepdims, is_contiguous, soft):
     assert logits.cross_entropy(x, target, out=out, **options) is out
     np.testing.assert_array_equal(out, expected, strict=True)
     assert np.isnan(room[..., 1:]).all()
+
+
+@pytest.mark.parametrize("ignored", (-100, None, 1, 7, 2**64 - 1))
+@pytest.mark.parametrize("kind", ("i1", "u1", "i8", ">i4", "u8"))
+def test_class_ids_that_a_masked_array_hides_are_ignored(kind, ignored):
+    x = np.random.default_rng(4).normal(size=(5, 3))
+    ids = np.ma.array(np.array([0, 99, 2, 2, 1], kind), mask=[0, 1, 0, 1, 0])
+    plain = np.array([0, -100, 2, -100, -100 if ignored == 1 else 1])
+    options = {"weight": np.array([1.0, 2.0, 3.0]), "label_smoothing": 0.1}
+    for more in ({}, {"reduction": "mean"}, options | {"reduction": "mean"}):
+        for call_one in (logits.cross_entropy, logits.cross_entropy_grad):
+            np.testing.assert_array_equal(call_one(x, ids, ignore_index=ignored, **more), call_one(x, plain, **more))
+    tokens = logits.token_logprobs(x, ids, ignore_index=ignored)
+    np.testing.assert_array_equal(tokens, logits.token_logprobs(x, plain))
+    several = logits.token_logprobs(x, ids[:, None], ignore_index=ignored)
+    np.testing.assert_array_equal(several[:, 0], tokens)
+    compared = logits.compare_rows(x, x, np.ma.array(plain, mask=ids.mask))
+    np.testing.assert_array_equal(compared["cross_entropy_x"], logits.cross_entropy(x, plain))
+
+
+def test_class_ids_that_are_not_hidden_must_be_classes():
+    for mask, place in (([0, 1, 0], 2), ([1, 1, 0], 2), ([0, 0, 0], 1)):
+        with pytest.raises(IndexError, match=rf"target\[{place}\]"):
+            logits.cross_entropy(np.zeros((3, 2)), np.ma.array([0, -1, -1], mask=mask), ignore_index=None)

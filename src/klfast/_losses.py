@@ -116,7 +116,9 @@ class _Loss:
         if self.has_labels:
             self.target = given
             n_classes = shape[self.axes[0]]
-            self.ids, are_classes = _checks.labels("target", given.array, self.rows, n_classes, self.ignored)
+            ids = given.array if given.masked is None else target
+            found = _checks.class_ids("target", ids, self.rows, n_classes, self.ignored)
+            self.ids, are_classes, self.ignored = found
             self.all_count = self.ignored is None or (are_classes and not 0 <= self.ignored < n_classes)
             self.parameters["ignored"] = np.nan if self.ignored is None else self.ignored
         self.smooths_finite = self.parameters["smooths_finite"]
@@ -269,11 +271,11 @@ def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, 
     shape = logits.array.shape
     axes = _checks.single_axis(axis, len(shape))
     ignored = _checks.ignored(ignore_index)
-    array = np.asarray(ids)
+    array = np.asanyarray(ids)
     has_many = array.ndim == len(shape)
     rows = _layout.result_shape(shape, axes, False)
     wanted = (*shape[: axes[0]], array.shape[axes[0]], *shape[axes[0] + 1 :]) if has_many else rows
-    array, _ = _checks.labels("ids", array, wanted, shape[axes[0]], ignored)
+    array, _, ignored = _checks.class_ids("ids", array, wanted, shape[axes[0]], ignored)
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)

@@ -32,7 +32,7 @@ def cross_entropy(
     reduction="none",
     base=None,
 ):
-    """The loss of every row, or their sum or mean. A row whose class id is `ignore_index` costs 0, whatever it holds."""
+    """The loss of every row, or their sum or mean. A row whose class id is `ignore_index`, or hidden, costs 0."""
     rows = read_rows(x, target, axis, where, normalize, ignore_index, weight, label_smoothing, smooth_over)
     losses = losses_of(rows, axis, temperature, z_loss, softcap)
     if reduction == "none":
@@ -46,10 +46,11 @@ def cross_entropy(
 def token_logprobs(x, ids, *, axis=-1, where=None, temperature=1.0, softcap=None, ignore_index=-100, base=None):
     """log p[id] for one id a row, or for as many as `ids` has along `axis`; 0 for those that are `ignore_index`."""
     log_p = log_probabilities(capped(as_scores(x, where), softcap), axis, temperature)
+    hidden = np.ma.getmaskarray(ids)
     ids = np.asarray(ids)
-    several = ids if ids.ndim == log_p.ndim else np.expand_dims(ids, axis)
+    several, hidden = (one if ids.ndim == log_p.ndim else np.expand_dims(one, axis) for one in (ids, hidden))
     # Those that are ignored pick a class of probability 1 that is put behind the others.
-    places = np.where(is_ignored(several, ignore_index), log_p.shape[axis], several.astype(np.int64))
+    places = np.where(is_ignored(several, ignore_index) | hidden, log_p.shape[axis], several.astype(np.int64))
     one_more = np.zeros(np.sum(log_p, axis=axis, keepdims=True).shape)
     picked = np.take_along_axis(np.concatenate([log_p, one_more], axis), places, axis)
     return in_base(picked if several is ids else np.squeeze(picked, axis), base)
@@ -66,11 +67,12 @@ class Rows(NamedTuple):
 
 def read_rows(x, target, axis, where, normalize, ignore_index, weight, label_smoothing, smooth_over):
     """What the loss is made of, except for the options that are about the scores."""
+    hidden = np.ma.getmaskarray(target)
     target = np.asarray(target)
     if target.dtype.kind in "iu":
         scores = as_scores(x, where)
         ids = np.expand_dims(target, axis)
-        ignored = is_ignored(ids, ignore_index)
+        ignored = is_ignored(ids, ignore_index) | np.expand_dims(hidden, axis)
         classes = along(np.arange(scores.shape[axis]), scores.ndim, axis)
         shares = np.where((classes == ids) & ~ignored, 1.0, 0.0)
         counts = ~ignored if weight is None else shares * weights_of(weight, scores, axis)

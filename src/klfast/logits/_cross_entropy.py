@@ -36,7 +36,8 @@ def cross_entropy(
     x : array_like
         Logits.
     target : array_like
-        Of integers: the class that is right, for each distribution; the shape of x without `axis`.
+        Of integers: the class that is right, for each distribution; the shape of x without `axis`. Those that a masked
+        array hides are ignored, as by `ignore_index`, whatever they are.
         Of floats: target probabilities, non-negative weights of the shape of x, or broadcast against it.
     axis : int
         The axis along which the classes lie.
@@ -327,7 +328,7 @@ def token_logprobs(
         Logits.
     ids : array_like of int
         One class id for each distribution, in the shape of x without `axis`; or as many dimensions as x has, with any
-        number of ids where the classes lie.
+        number of ids where the classes lie. Those that a masked array hides are ignored, as by `ignore_index`.
     axis, where, temperature, softcap, base, n_threads, check, dtype
         As for `cross_entropy`.
     ignore_index : int or None

@@ -37,7 +37,7 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
         Logits of the two models, broadcast against each other. x holds those to compare against, and comes first.
     target : array_like of int, optional
         The class that is right, for each distribution: the shape of the logits without `axis`; -100 for rows that do not
-        count, whose cross-entropies are 0.
+        count, whose cross-entropies are 0. So do not those that a masked array hides.
     axis : int
         The axis along which the classes lie.
     n_threads : int, optional
@@ -78,7 +78,7 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
     (axis,) = _checks.single_axis(axis, len(shape))
     chosen = _checks.included(None, inputs)
     kept = _layout.result_shape(shape, (axis,), False)
-    ids = None if target is None else _checks.labels("target", target, kept, shape[axis], IGNORED)[0]
+    ids = None if target is None else _checks.class_ids("target", target, kept, shape[axis], IGNORED)[0]
     n_threads = _threads.resolve(n_threads)
     if check:
         for one in inputs:
