@@ -19,6 +19,10 @@ from klfast._distill import Rows, arrays_in_use, scale_of
 SLAB_READ_TWICE = 2**18
 SLAB = 2**22
 
+# How far a given log-probability, or the probability that it is the logarithm of, may be from the exact one, relative to it: of
+# halves one rounding; of others what comes out of a softmax.
+ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-22, "float64": 2.0**-50}
+
 
 def topk_kl(teacher_logprobs, teacher_ids, student_logits, *, wanted, return_count=False, grad_output=None, **options):
     """The loss, its gradient, or ("both") first the one, then the other."""
@@ -30,7 +34,8 @@ def topk_kl(teacher_logprobs, teacher_ids, student_logits, *, wanted, return_cou
         in_use = arrays_in_use([lists.student, *lists.given], lists.chosen, lists.rows, grad_output)
         gradient = _checks.outputs(out, [lists.student], ["student_logits"], in_use)[0]
     lists.warn_of_nothing()
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # whatever is listed: it is NaN or inf in the result
+    # Whatever is listed: it is NaN or inf in the result.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         numbers = lists.compute(factors, gradient, wanted != "grad")
         return lists.rows.answer(wanted, numbers, gradient, return_count)
 
@@ -58,6 +63,7 @@ class _Lists:
         listed = _checks_distill.beside_logits("teacher_logprobs", teacher_logprobs, dtype)
         ids = _checks.as_input("teacher_ids", teacher_ids)
         self.given = [listed, ids]
+        self.rounding = _rounding_of(listed)
         _checks_distill.tail_direction(tail, direction)
         self.tail, self.is_reverse = tail, direction == "reverse"
         self.temperature = _checks.temperature(temperature)
@@ -173,6 +179,9 @@ class _Slab:
             others = self._count_others()
             tail = _tail_mass(teacher)
             tail[np.broadcast_to(others == 0, tail.shape)] = 0.0  # what is missing can be nowhere
+            ruled_out = rest == -np.inf
+            if np.any(ruled_out):
+                tail[ruled_out] = _beyond_rounding(tail[ruled_out], teacher[ruled_out], self.lists.rounding)
             if self.skipped is not None:
                 rest[self.skipped] = 0.0
             with np.errstate(divide="ignore"):
@@ -295,6 +304,10 @@ class _Slab:
             output[~self.counted] = 0
 
 
+def _rounding_of(listed):
+    return ROUNDING.get("bfloat16" if listed.is_bfloat16 else listed.array.dtype.name, ROUNDING["float64"])
+
+
 def _tail_mass(logprobs):
     """1 - sum exp(logprobs) of each row, 0 where rounding makes it less.
 
@@ -309,6 +322,17 @@ def _tail_mass(logprobs):
         missing = -np.expm1(np.take_along_axis(logprobs, likeliest, axis=-1)[:, 0])
         missing = missing - np.sum(np.exp(beside), axis=-1)
     return np.where(missing < 0.0, 0.0, missing)
+
+
+def _beyond_rounding(tail, logprobs, rounding):
+    """The tail, 0 where the listed classes may have no other: where they were as likely as what was rounded can have been.
+
+    If the student has no others either, such a tail would make the divergence infinite, or not, by luck.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        grown = np.exp(logprobs) * np.expm1(rounding * (1.0 + np.abs(logprobs)))
+        explained = np.sum(np.where(logprobs == -np.inf, 0.0, grown), axis=-1)
+    return np.where(tail <= explained, 0.0, tail)
 
 
 def _as_type(values, output):

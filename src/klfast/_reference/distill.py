@@ -9,6 +9,8 @@ from klfast._reference import gradients, logits
 from klfast._reference.logits import as_scores, divergence, expectation, log_probabilities, logsumexp
 from klfast._reference.shared import times
 
+# What of itself, and of 1, a log-probability of each type may be off by; 2**-50 for all others.
+ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-22}
 WHOLE = {"forward": "kl_divergence", "reverse": "kl_divergence", "jsd": "js_divergence"}
 
 
@@ -181,6 +183,12 @@ class Lists:
         self.count_others = scores.shape[-1] - self.ids.shape[-1]
         missing = 1.0 - np.sum(np.exp(self.listed), axis=-1, keepdims=True)
         self.tail = np.where((missing < 0.0) | (self.count_others == 0), 0.0, missing)
+        # Where the student rules all others out, what rounding of the list can have made of the tail is none.
+        rest = logsumexp(np.where(self.is_listed, -np.inf, self.scores), keepdims=True)
+        rounding = ROUNDING.get(np.asarray(teacher_logprobs).dtype.name, 2.0**-50)
+        grown = np.expm1(rounding * (1.0 + np.abs(self.listed)))
+        explained = np.sum(expectation(self.listed, grown), axis=-1, keepdims=True)
+        self.tail = np.where((rest == -np.inf) & (self.tail <= explained), 0.0, self.tail)
         with np.errstate(divide="ignore"):
             self.log_tail = np.log(self.tail)
 
