@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import oracles_rlhf
 import pytest
-from cpu_levels import LEVELS, call
+from cpu_levels import LEVELS, LEVELS_WITH_FMA, call
 
 from klfast import rlhf
 
@@ -103,6 +103,29 @@ def test_statistics_of_ratios_are_exact(dtype, spread):
     for name, result, value in zip(stats._fields[1:], stats[1:], exact):
         beside = np.mean(np.abs(y.astype(float) - x.astype(float))) if name == "k1" else abs(value)
         assert abs(result - value) <= 2 * BOUND[dtype] * beside, name
+
+
+FAR = ((-12, -4), (-30, -8), (-120, -20), (-340, -100), (-1000, -400), (-40, 5), (4, 12), (20, 80), (400, 1000))
+
+
+@pytest.mark.parametrize("lowest, highest", FAR)
+@pytest.mark.parametrize("dtype", BOUND)
+def test_statistics_of_ratios_far_out_are_exact(dtype, lowest, highest):
+    """All ratios of a set are far from 1: what log-ratios of that size lose in rounding would show in each of them."""
+    random = np.random.default_rng(abs(lowest))
+    for size in (1, 2, 7, 200):
+        for _ in range(6):
+            y = -random.uniform(0, 3, size) * random.choice([0.1, 1.0, 20.0])
+            x = (y + random.uniform(lowest, highest, size)).astype(dtype)
+            y = y.astype(dtype)
+            exact = oracles_rlhf.ratio_stats(x, y)
+            found = {level: call(level, "rlhf.importance_ratio_stats", x, y) for level in LEVELS}
+            assert len({found[level] for level in LEVELS_WITH_FMA}) == 1
+            for stats in found.values():
+                for name, result, value in zip(stats._fields[1:], stats[1:], exact):
+                    if 1e-300 < abs(value) < 1e300:
+                        beside = np.mean(np.abs(y.astype(float) - x.astype(float))) if name == "k1" else abs(value)
+                        assert abs(mpmath.mpf(result) - value) <= 2 * BOUND[dtype] * beside, name
 
 
 def test_statistics_beyond_the_range():

@@ -22,7 +22,7 @@ typedef struct {
 
 /* What they are told. */
 typedef struct {
-    REAL clip, free_bits, shift;
+    REAL clip, free_bits;
 } F(term_constants);
 
 /* ---- tokens ---- */
@@ -57,13 +57,14 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
 
 /* ---- importance ratios ---- */
 
-/* r, e^r - 1 - r, (e^r - 1)^2, e^2r, e^r, and once more r, -inf where it does not count; r is less by `shift`. */
+/* r, e^r - 1 - r, (e^r - 1)^2, e^2r, e^r, and once more r, -inf where it does not count. Far out, on either side, what r lost
+ * in rounding shows in e^r, which may be the largest that there is. */
 static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, const char *mask,
-                                           REAL (*values)[F(TERM_STEP)], ptrdiff_t length, REAL shift, const int has_mask) {
-    INTEGER widest = 0, highest = 0;
+                                           REAL (*values)[F(TERM_STEP)], ptrdiff_t length, const int has_mask) {
+    INTEGER widest = 0;
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
-        REAL r = F(counted)(is_counted, (logp[j] - other[j]) - shift);
+        REAL r = F(counted)(is_counted, logp[j] - other[j]);
         F(exp_terms) e = F(exp_terms_of)(r, 0);
         values[0][j] = r;
         values[1][j] = e.gap;
@@ -72,9 +73,8 @@ static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, 
         values[4][j] = F(counted)(is_counted, e.exp);
         values[5][j] = is_counted ? r : -INFINITY;
         widest = F(wider)(widest, F(size_bits)(r));
-        highest = F(wider)(highest, F(bits)(r));
     }
-    return (widest > F(bits)(-EXP_TERMS_LOWEST / 2)) | (highest > F(bits)(EXP_TERMS_HIGHEST));
+    return widest > F(bits)(EXP_TERMS_HIGHEST);
 }
 
 /* ---- Gaussians ---- */
@@ -124,7 +124,7 @@ static ALWAYS_INLINE INTEGER F(gaussian_pair_step)(const REAL *restrict means1, 
 
 static void F(mend_ratio)(const F(term_place) *at, ptrdiff_t j, double shift) {
     exact_difference r = difference_of((double)at->input[0][j], (double)at->input[1][j]);
-    if (shift != 0) r = (exact_difference){(r.high - shift) + r.low, 0.0};
+    if (shift != 0) r = less(r, shift);
     exp_terms_f64 e = exp_terms_any(r);
     double values[] = {r.high, e.gap, e.expm1 * e.expm1, e.exp * e.exp, e.exp, r.high};
     for (int k = 0; k < TERM_VALUES; k++) at->value[k][j] = (REAL)values[k];
@@ -146,7 +146,8 @@ static void F(mend_pair)(const F(term_place) *at, ptrdiff_t j, double free_bits)
     at->value[0][j] = (REAL)at_least(gaussian_pair_any(mu, (double)at->input[3][j], e), free_bits);
 }
 
-/* Only those elements that the vector loop found outside: the others keep what it made of them. */
+/* Only those elements that the vector loop found outside: the others keep what it made of them. Ratios that are shifted are all
+ * far out, but for some that count nothing beside these. */
 static NOINLINE void F(mend_step)(const F(term_place) *at, ptrdiff_t length, const klfast_parameters *parameters, int kind) {
     const double low = (double)EXP_TERMS_LOWEST, high = (double)EXP_TERMS_HIGHEST;
     for (ptrdiff_t j = 0; j < length; j++) {
@@ -157,8 +158,8 @@ static NOINLINE void F(mend_step)(const F(term_place) *at, ptrdiff_t length, con
             if (is_far((double)(r < -clip ? -clip : r > clip ? clip : r), low, high))
                 at->value[0][j] = (REAL)token_term_any(first, second, parameters->clip, kind == TERMS_K3_GRAD);
         } else if (kind == TERMS_RATIO_STATS) {
-            REAL r = (at->input[0][j] - at->input[1][j]) - (REAL)parameters->shift;
-            if (is_far((double)r, low / 2, high)) F(mend_ratio)(at, j, parameters->shift);
+            REAL r = at->input[0][j] - at->input[1][j];
+            if (parameters->shift != 0 || is_far((double)r, -high, high)) F(mend_ratio)(at, j, parameters->shift);
         } else if (kind == TERMS_GAUSSIAN_PAIR) {
             double mu = (double)(at->input[0][j] - at->input[2][j]), d = (double)(at->input[1][j] - at->input[3][j]);
             if (is_far(d, low, high) || is_far((double)at->input[3][j], low, -low) ||
@@ -184,7 +185,7 @@ static ALWAYS_INLINE INTEGER F(term_step)(const F(term_place) *at, ptrdiff_t len
         return F(gaussian_step)(x[0], x[1], at->mask, at->value[0], at->value[1], at->value[2], length, told.free_bits, kind,
                                 has_mask);
     REAL memory[TERM_VALUES][F(TERM_STEP)]; /* of which the compiler knows that it is nothing else */
-    INTEGER unusual = F(ratio_step)(x[0], x[1], at->mask, memory, length, told.shift, has_mask);
+    INTEGER unusual = F(ratio_step)(x[0], x[1], at->mask, memory, length, has_mask);
     for (int k = 0; k < TERM_VALUES; k++) memcpy(at->value[k], memory[k], (size_t)length * sizeof(REAL));
     return unusual;
 }
@@ -231,8 +232,9 @@ static void F(sum_rows)(double *sums, const void *terms, ptrdiff_t rows, ptrdiff
 static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, double *sums, const int kind, const int inputs,
                                        const int values, const int summed, const int has_mask) {
     const klfast_parameters *parameters = block->parameters;
-    F(term_constants) told = {(REAL)parameters->clip, (REAL)parameters->free_bits, (REAL)parameters->shift};
+    F(term_constants) told = {(REAL)parameters->clip, (REAL)parameters->free_bits};
     F(lanes) sum[TERM_VALUES] = {{{0}}};
+    int is_shifted = kind == TERMS_RATIO_STATS && parameters->shift != 0;
     for (ptrdiff_t i = 0; i < block->length; i += F(TERM_STEP)) {
         ptrdiff_t length = block->length - i < F(TERM_STEP) ? block->length - i : F(TERM_STEP);
         F(term_place) at = {.mask = has_mask ? block->mask + i : NULL};
@@ -245,7 +247,8 @@ static ALWAYS_INLINE void F(term_loop)(const klfast_term_block *block, double *s
             at.value[k] = (REAL *)block->value[k] + i;
             if (block->is_output) F(prefetch_terms)((const char *)(at.value[k] + F(AHEAD)), sizeof(REAL));
         }
-        if (F(term_step)(&at, length, told, kind, has_mask)) F(mend_step)(&at, length, parameters, kind);
+        INTEGER unusual = F(term_step)(&at, length, told, kind, has_mask);
+        if (unusual || is_shifted) F(mend_step)(&at, length, parameters, kind);
         for (int k = 0; sums && k < summed; k++) F(add_terms)(&sum[k], at.value[k], length);
     }
     for (int k = 0; sums && k < summed; k++) sums[k] = F(row_sum)(&sum[k], block->value[k], block->length);

@@ -21,6 +21,13 @@ static exact_difference difference_of(double x, double y) {
     return d;
 }
 
+/* d - shift, without rounding. */
+static exact_difference less(exact_difference d, double shift) {
+    exact_difference result = difference_of(d.high, shift);
+    result.low += d.low;
+    return result;
+}
+
 static int is_far(double x, double lowest, double highest) { return !(x >= lowest && x <= highest); }
 
 static double at_least(double term, double free_bits) { return term < free_bits ? free_bits : term; }
