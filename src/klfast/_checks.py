@@ -297,7 +297,10 @@ def gradients(grad_output, shape, log_base):
         factors = np.broadcast_to(given.numbers(), shape)
     except ValueError as error:
         raise ValueError(f"grad_output: shape {given.array.shape} does not broadcast to {shape}") from error
-    return np.ascontiguousarray(factors, np.float64).reshape(-1) / (1.0 if log_base is None else log_base)
+    factors = np.ascontiguousarray(factors, np.float64).reshape(-1)
+    if log_base is None and factors.flags.aligned:
+        return factors
+    return factors / (1.0 if log_base is None else log_base)
 
 
 def class_weights(value, n_classes):

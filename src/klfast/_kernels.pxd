@@ -42,6 +42,7 @@ cdef extern from "kernels.h" nogil:
         klfast_rows rows
         klfast_array input[4]
         klfast_array output[2]
+        klfast_array factor
         const Py_ssize_t *offsets
         const Py_ssize_t *piece_row
         const Py_ssize_t *piece_start

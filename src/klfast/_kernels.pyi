@@ -54,6 +54,7 @@ def terms(
     n_threads: int,
     parameters: dict[str, float],
     factors: np.ndarray | None = None,
+    factor: Laid | None = None,
     offsets: np.ndarray | None = None,
     piece_rows: np.ndarray | None = None,
     piece_starts: np.ndarray | None = None,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klfast import _checks, _checks_tokens, _kernels, _layout, _threads
+from klfast import _checks, _checks_tokens, _kernels, _threads
 from klfast._dispatch import named_arrays
 from klfast._terms import terms
 
@@ -38,7 +38,7 @@ class Sequences:
             others["mask"] = self.chosen
         return _checks.output(out, self.shape, others, result_type).reshape(shape)
 
-    def terms(self, operation, outputs=(), factors=None):
+    def terms(self, operation, outputs=(), factors=None, factor=None):
         """(sum, count, last) of every sequence; the tokens go to `outputs`."""
         axis = self.inputs[0].array.ndim - 1
         return terms(
@@ -50,6 +50,7 @@ class Sequences:
             self.parameters,
             outputs=outputs,
             factors=None if factors is None else np.ascontiguousarray(factors, np.float64).reshape(-1),
+            factor=factor,
             lengths=self.lengths,
         )
 
@@ -86,14 +87,3 @@ def add_up(sums, divisor=1.0):
         if np.isinf(total) and np.all(np.isfinite(sums)):  # beyond the range, but perhaps not the mean
             return np.sum(sums / np.float64(divisor))
         return np.float64(total) / np.float64(divisor)
-
-
-def multiply(target, factors, chosen):
-    """Multiply numbers in place where they count; bits of bfloat16 as well."""
-    where = True if chosen is None else chosen
-    if target.dtype == np.uint16:
-        with np.errstate(invalid="ignore"):
-            np.copyto(target, _layout.rounded_once(_layout.widened(target) * factors), where=where)
-    else:
-        with np.errstate(invalid="ignore", over="ignore"):
-            np.multiply(target, factors, out=target, where=where, casting="unsafe")

@@ -25,14 +25,15 @@ cdef void walk_pieces(void *context, Py_ssize_t first, Py_ssize_t last, int thre
 
 
 def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
-          int n_threads, dict parameters, const double[::1] factors=None, const Py_ssize_t[::1] offsets=None,
+          int n_threads, dict parameters, const double[::1] factors=None, factor=None, const Py_ssize_t[::1] offsets=None,
           const Py_ssize_t[::1] piece_rows=None, const Py_ssize_t[::1] piece_starts=None):
     """Writes the numbers of every row into its row of `results`.
 
     Shape, arrays, elements, mask, compute and parameters are as for `reduce`, with one array for each input of the operation;
     `outputs` take results of the arrays' size, None where one is not wanted; `factors` is what those of each row are
-    multiplied by. Rows of any lengths lie one behind the other in arrays of shape (1, 1, elements): row r begins at
-    offsets[r], and piece i of the work at element piece_starts[i] of row piece_rows[i].
+    multiplied by, `factor` an array of doubles that they are multiplied by each. Rows of any lengths lie one behind the other
+    in arrays of shape (1, 1, elements): row r begins at offsets[r], and piece i of the work at element piece_starts[i] of row
+    piece_rows[i].
     """
     cdef klfast_term_call call
     cdef walked_terms common = walked_terms(&call, NULL, &results[0, 0], NULL)
@@ -55,6 +56,11 @@ def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs,
             memory = Memory(outputs[k], output_elements[k], True)
             held.append(memory)
             call.output[k] = memory.array
+    call.factor = klfast_array(NULL, 0, 0, 0, 0)
+    if factor is not None:
+        memory = Memory(factor, 2 * DOUBLE)
+        held.append(memory)
+        call.factor = memory.array
     if factors is not None:
         call.rows.gradients = &factors[0]
     call.offsets = call.piece_row = call.piece_start = NULL

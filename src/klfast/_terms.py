@@ -14,12 +14,14 @@ FIELDS = {
 }
 
 
-def terms(operation, inputs, chosen, axes, n_threads, parameters=None, *, outputs=(), factors=None, lengths=None):
+def terms(
+    operation, inputs, chosen, axes, n_threads, parameters=None, *, outputs=(), factors=None, factor=None, lengths=None
+):
     """The numbers of every row, in the last axis of the result: see the operations in core/terms.h.
 
     Everything is checked. `axes` are added up along. `outputs` take the terms themselves (or derivatives), times the row's
-    entry in `factors`; 0 where `chosen` is False. With `lengths`, the inputs are vectors, and rows of these lengths lie in them
-    one behind the other.
+    entry in `factors`, or times `factor`, doubles of the inputs' shape; 0 where `chosen` is False. With `lengths`, the inputs
+    are vectors, and rows of these lengths lie in them one behind the other.
     """
     shape = inputs[0].array.shape
     fields = FIELDS[operation]
@@ -35,13 +37,14 @@ def terms(operation, inputs, chosen, axes, n_threads, parameters=None, *, output
         return _in_order(operation, results.reshape((*kept, fields)))
     more = () if lengths is None else _pieces(lengths)
     done = 0
-    for task in _layout.tasks(arrays, chosen, axes, results, written):
+    scaled = arrays if factor is None else [*arrays, factor]
+    for task in _layout.tasks(scaled, chosen, axes, results, written):
         count = len(results) if lengths is not None else task.shape[0] * task.shape[1]
         _kernels.terms(
             _kernels.TERMS[operation],
             compute,
             task.shape,
-            task.arrays,
+            task.arrays[: len(arrays)],
             elements,
             task.mask,
             task.outputs,
@@ -50,6 +53,7 @@ def terms(operation, inputs, chosen, axes, n_threads, parameters=None, *, output
             n_threads,
             {} if parameters is None else parameters,
             None if factors is None else factors[done : done + count],
+            None if factor is None else task.arrays[-1],
             *more,
         )
         done += count

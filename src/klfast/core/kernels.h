@@ -96,8 +96,9 @@ typedef struct {
     klfast_term_operation terms[TERM_OPERATIONS];
     /* Rows of terms, one behind the other -> the sum of each. */
     void (*sum_rows[TYPES])(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length);
-    /* Terms of one row times `factor`; the target may be the terms themselves. */
+    /* Terms of one row times `factor`; the target may be the terms themselves. The same with a factor for each term. */
     void (*scale_terms[TYPES])(void *target, const void *terms, const char *mask, ptrdiff_t length, double factor);
+    void (*scale_each[TYPES])(void *terms, const double *factors, const char *mask, ptrdiff_t length);
     /* The largest term; NaN if one is NaN. */
     double (*largest_term[TYPES])(const void *terms, ptrdiff_t length);
     /* See topk.inc.h. */
@@ -195,6 +196,7 @@ void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrd
 typedef struct {
     klfast_rows rows;
     klfast_array input[TERM_INPUTS], output[TERM_OUTPUTS];
+    klfast_array factor; /* what each element of the outputs is multiplied by, in double; `data` is NULL for nothing */
     const ptrdiff_t *offsets; /* ragged: row r begins at element offsets[r] and ends at offsets[r + 1]; else NULL */
     /* Ragged: piece number i begins with element piece_start[i] of row piece_row[i]. */
     const ptrdiff_t *piece_row, *piece_start;

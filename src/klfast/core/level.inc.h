@@ -193,8 +193,8 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
 #define none_f64 NULL
 #define across_none_f32 NULL
 #define across_none_f64 NULL
-#define TERMS(NAME, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN) \
-    {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, WRITTEN}
+#define TERMS(NAME, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, IS_SQUARE, WRITTEN) \
+    {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, IS_SQUARE, WRITTEN}
 /* In the order of the element types in kernels.h. */
 #define READER(NAME, TYPE) read_##NAME##_##TYPE, read_##NAME##_swapped_##TYPE
 #define STORER(NAME, TYPE) store_##NAME##_##TYPE, store_##NAME##_swapped_##TYPE
@@ -250,20 +250,21 @@ const klfast_level KLFAST_LEVEL = {
     .elementwise = {[ENTR] = {entr_f32, entr_f64},
                     [REL_ENTR] = {rel_entr_f32, rel_entr_f64},
                     [KL_DIV] = {kl_div_f32, kl_div_f64}},
-    .terms = {[TERMS_K1] = TERMS(k1, 2, 1, 1, 0, 1, 0),
-              [TERMS_K2] = TERMS(k2, 2, 1, 1, 0, 1, 0),
-              [TERMS_K3] = TERMS(k3, 2, 1, 1, 0, 1, 0),
-              [TERMS_ABS] = TERMS(abs, 2, 1, 1, 0, 1, 0),
-              [TERMS_K1_GRAD] = TERMS(k1_grad, 2, 1, 1, 0, 1, 0),
-              [TERMS_K2_GRAD] = TERMS(k2_grad, 2, 1, 1, 0, 1, 0),
-              [TERMS_K3_GRAD] = TERMS(k3_grad, 2, 1, 1, 0, 1, 0),
-              [TERMS_ABS_GRAD] = TERMS(abs_grad, 2, 1, 1, 0, 1, 0),
-              [TERMS_RATIO_STATS] = TERMS(ratio_stats, 2, 6, 5, 2, 1, TERM_VALUES),
-              [TERMS_GAUSSIAN] = TERMS(gaussian, 2, 1, 1, 0, 0, TERM_VALUES),
-              [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 1),
-              [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, TERM_VALUES)},
+    .terms = {[TERMS_K1] = TERMS(k1, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_K2] = TERMS(k2, 2, 1, 1, 0, 1, 1, 0),
+              [TERMS_K3] = TERMS(k3, 2, 1, 1, 0, 1, 1, 0),
+              [TERMS_ABS] = TERMS(abs, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_K1_GRAD] = TERMS(k1_grad, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_K2_GRAD] = TERMS(k2_grad, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_K3_GRAD] = TERMS(k3_grad, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_ABS_GRAD] = TERMS(abs_grad, 2, 1, 1, 0, 1, 0, 0),
+              [TERMS_RATIO_STATS] = TERMS(ratio_stats, 2, 6, 5, 2, 1, 0, TERM_VALUES),
+              [TERMS_GAUSSIAN] = TERMS(gaussian, 2, 1, 1, 0, 0, 0, TERM_VALUES),
+              [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 0, 1),
+              [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, 0, TERM_VALUES)},
     .sum_rows = {sum_rows_f32, sum_rows_f64},
     .scale_terms = {scale_terms_f32, scale_terms_f64},
+    .scale_each = {scale_each_f32, scale_each_f64},
     .largest_term = {largest_term_f32, largest_term_f64},
     .group_maxima = {group_maxima_f32, group_maxima_f64},
     .find_candidates = {find_candidates_f32, find_candidates_f64},

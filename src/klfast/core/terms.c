@@ -3,7 +3,7 @@
  * A row is added up in blocks of TERM_BLOCK terms, counted from its beginning, and blocks are added in order: so the sum of a
  * row depends on its terms alone. Short rows go through one block together, several rows whose elements lie apart (an axis
  * that is not the last) as well; a long row is shared out in pieces of TERM_PIECE. */
-#include "rows.h"
+#include "terms_places.h"
 
 enum {
     MOST_ROWS = 64,   /* that are computed together */
@@ -13,18 +13,6 @@ enum {
 /* Terms of float sums outside: a term may have left the range of floats; the block is computed again in double. */
 #define SMALLEST_TERM_SUM 0x1p-80
 #define LARGEST_TERM_SUM 0x1p120
-
-/* Some rows, and the part of them that is looked at. */
-typedef struct {
-    ptrdiff_t outer, first, count; /* rows first, first + 1, ... */
-    ptrdiff_t start, length;       /* elements start, start + 1, ... of each; ragged: of the first row, and of all together */
-} slice;
-
-static ptrdiff_t row_begin(const klfast_term_call *call, ptrdiff_t row) { return call->offsets ? call->offsets[row] : 0; }
-
-static ptrdiff_t row_length(const klfast_term_call *call, ptrdiff_t row) {
-    return call->offsets ? call->offsets[row + 1] - call->offsets[row] : call->rows.length;
-}
 
 static int is_any_across(const klfast_term_call *call) {
     int across = 0;
@@ -48,75 +36,6 @@ void klfast_plan_terms(klfast_term_call *call) {
     ptrdiff_t block = across ? call->group * smaller(length, TERM_BLOCK) : TERM_BLOCK;
     call->scratch_bytes = block * ((operation->inputs + operation->values) * type_size(rows->type) + 1);
     call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
-}
-
-/* ---- where the elements of a slice are read and written ---- */
-
-static const char *begin_of(const klfast_array *array, const klfast_term_call *call, const slice *part) {
-    ptrdiff_t element = row_begin(call, part->first) + part->start;
-    ptrdiff_t row = call->offsets ? 0 : part->first;
-    return array->data + part->outer * array->outer_stride + row * array->row_stride + element * array->stride;
-}
-
-/* Whether the slice lies in the array as the kernels take it: all elements side by side. */
-static int is_side_by_side(const klfast_array *array, const klfast_term_call *call, const slice *part, ptrdiff_t size) {
-    return array->stride == size && (part->count == 1 || call->offsets || array->row_stride == part->length * size);
-}
-
-static klfast_array at_slice(const klfast_array *array, const klfast_term_call *call, const slice *part) {
-    klfast_array here = *array;
-    here.data = begin_of(array, call, part);
-    return here;
-}
-
-static ptrdiff_t elements_of(const klfast_term_call *call, const slice *part) {
-    return call->offsets ? part->length : part->count * part->length;
-}
-
-static const void *take_input(const klfast_term_call *call, const slice *part, const klfast_array *array, char *scratch) {
-    const klfast_rows *rows = &call->rows;
-    klfast_array here = at_slice(array, call, part);
-    if (is_native(rows, array) && is_side_by_side(array, call, part, type_size(rows->type))) return here.data;
-    ptrdiff_t count = call->offsets ? 1 : part->count, row = part->length * type_size(rows->type);
-    for (ptrdiff_t k = 0; k < count; k += KLFAST_GROUP, here.data += KLFAST_GROUP * here.row_stride)
-        klfast_read_rows(rows, &here, smaller(KLFAST_GROUP, count - k), 0, part->length, scratch + k * row, part->length);
-    return scratch;
-}
-
-static const char *take_mask(const klfast_term_call *call, const slice *part, char *scratch) {
-    const klfast_array *mask = &call->rows.mask;
-    if (!mask->data) return NULL;
-    const char *begin = begin_of(mask, call, part);
-    if (is_side_by_side(mask, call, part, 1)) return begin;
-    ptrdiff_t count = call->offsets ? 1 : part->count;
-    for (ptrdiff_t k = 0; k < count; k++)
-        for (ptrdiff_t i = 0; i < part->length; i++)
-            scratch[k * part->length + i] = begin[k * mask->row_stride + i * mask->stride];
-    return scratch;
-}
-
-/* Where the values for an output are computed: in place if nothing is to be done to them afterwards, and if they are not to
- * overwrite an input, which may have to be looked at again. */
-static void *place_output(const klfast_term_call *call, const slice *part, const klfast_array *array, char *scratch) {
-    int is_direct = array->data && !call->rows.gradients && is_native(&call->rows, array) &&
-                    is_side_by_side(array, call, part, type_size(call->rows.type));
-    for (int k = 0; k < call->operation->inputs; k++) is_direct &= array->data != call->input[k].data;
-    return is_direct ? (char *)begin_of(array, call, part) : scratch;
-}
-
-/* Finished values of one row -> the output. */
-static void store_row(const klfast_term_call *call, const slice *part, const klfast_array *array, ptrdiff_t k,
-                      ptrdiff_t offset, ptrdiff_t length, const char *mask, char *values) {
-    const klfast_rows *rows = &call->rows;
-    ptrdiff_t number = part->outer * rows->row_count + part->first + k;
-    char *target = (char *)begin_of(array, call, part);
-    target += call->offsets ? offset * array->stride : k * array->row_stride;
-    if (rows->gradients) {
-        int is_direct = is_native(rows, array) && array->stride == type_size(rows->type);
-        rows->level->scale_terms[rows->type](is_direct ? target : values, values, mask, length, rows->gradients[number]);
-        if (is_direct) return;
-    }
-    rows->level->store[rows->type][array->element](target, array->stride, values, length);
 }
 
 /* ---- what a row adds up to ---- */
@@ -157,25 +76,38 @@ static void find_largest(const klfast_term_call *call, klfast_term_state *state,
 /* Whether no term of a float sum can have left the range of floats, below or above. */
 static int is_in_range(double sum) { return fabs(sum) >= SMALLEST_TERM_SUM && fabs(sum) <= LARGEST_TERM_SUM; }
 
-/* The same elements again, read and computed in double. */
-static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, const slice *part, const char *mask) {
-    klfast_rows wide = call->rows;
+/* Elements of a row, read and computed in double. */
+typedef struct {
     double input[TERM_INPUTS][WIDE_BLOCK], value[TERM_VALUES][WIDE_BLOCK], sums[TERM_VALUES];
+} wide_block;
+
+static void read_wide(const klfast_term_call *call, const slice *row, const klfast_array *array, ptrdiff_t start,
+                      ptrdiff_t length, double *target) {
+    const char *source = begin_of(array, call, row) + start * array->stride;
+    call->rows.level->read[FLOAT64][array->element](target, source, array->stride, length);
+}
+
+static void compute_wide(const klfast_term_call *call, const slice *row, const char *mask, ptrdiff_t start, ptrdiff_t length,
+                         wide_block *wide) {
+    klfast_term_block block = {.length = length, .parameters = &call->rows.parameters, .mask = mask ? mask + start : NULL};
+    for (int k = 0; k < call->operation->inputs; k++) {
+        read_wide(call, row, &call->input[k], start, length, wide->input[k]);
+        block.input[k] = wide->input[k];
+    }
+    for (int k = 0; k < TERM_VALUES; k++) block.value[k] = wide->value[k];
+    call->operation->compute[FLOAT64](&block, wide->sums);
+}
+
+static void add_up_wide(const klfast_term_call *call, klfast_term_state *state, const slice *row, const char *mask) {
+    wide_block wide;
     void *values[TERM_VALUES];
-    wide.type = FLOAT64;
+    for (int k = 0; k < TERM_VALUES; k++) values[k] = wide.value[k];
     begin_state(state);
-    for (ptrdiff_t i = 0; i < part->length; i += WIDE_BLOCK) {
-        klfast_term_block block = {.length = smaller(WIDE_BLOCK, part->length - i), .parameters = &call->rows.parameters};
-        for (int k = 0; k < call->operation->inputs; k++) {
-            klfast_array here = at_slice(&call->input[k], call, part);
-            klfast_read_row(&wide, &here, 0, i, block.length, input[k]);
-            block.input[k] = input[k];
-        }
-        for (int k = 0; k < TERM_VALUES; k++) block.value[k] = values[k] = value[k];
-        block.mask = mask ? mask + i : NULL;
-        call->operation->compute[FLOAT64](&block, sums);
-        for (int k = 0; k < call->operation->summed; k++) add_number(&state->sum[k], sums[k]);
-        find_largest(call, state, values, 0, block.length, FLOAT64);
+    for (ptrdiff_t i = 0; i < row->length; i += WIDE_BLOCK) {
+        ptrdiff_t length = smaller(WIDE_BLOCK, row->length - i);
+        compute_wide(call, row, mask, i, length, &wide);
+        for (int k = 0; k < call->operation->summed; k++) add_number(&state->sum[k], wide.sums[k]);
+        find_largest(call, state, values, 0, length, FLOAT64);
     }
 }
 
@@ -234,19 +166,100 @@ static ptrdiff_t length_in(const klfast_term_call *call, const slice *part, ptrd
     return call->offsets && part->count > 1 ? row_length(call, part->first + k) : part->length;
 }
 
-static void store_outputs(const klfast_term_call *call, const slice *part, const klfast_term_block *block) {
-    const klfast_term_operation *operation = call->operation;
-    ptrdiff_t size = type_size(call->rows.type);
-    for (int which = 0; which < TERM_OUTPUTS && operation->written + which < operation->values; which++) {
-        char *values = block->value[operation->written + which];
-        const klfast_array *output = &call->output[which];
-        if (!output->data || values == begin_of(output, call, part)) continue;
-        for (ptrdiff_t k = 0, offset = 0; k < part->count; k++) {
-            ptrdiff_t length = length_in(call, part, k);
-            store_row(call, part, output, k, offset, length, block->mask ? block->mask + offset : NULL,
-                      values + offset * size);
-            offset += length;
-        }
+/* ---- outputs ---- */
+
+/* Whether floats have lost a term that its factor brings back: one beyond their range, or, of those that are squares where they
+ * are small, one below it. */
+static int is_lost(float term, double factor, int is_square) {
+    if (fabs(factor) < 1) return !(fabsf(term) <= 0x1.fffffep127f);
+    return is_square && fabs(factor) > 1 && fabsf(term) < 0x1p-126f;
+}
+
+/* Whether a row may have such terms. One beyond the range shows in the sum; of those below it, none between equal numbers. */
+static int may_be_lost(const klfast_term_call *call, const klfast_term_block *block, ptrdiff_t offset, ptrdiff_t length,
+                       double sum, double factor) {
+    if (call->rows.type != FLOAT32) return 0;
+    if (!(fabs(sum) <= LARGEST_TERM_SUM)) return 1;
+    if (!call->operation->is_square || !(fabs(factor) > 1)) return 0;
+    const float *term = (const float *)block->value[0] + offset, *x = (const float *)block->input[0] + offset,
+                *y = (const float *)block->input[1] + offset;
+    int is_any = 0;
+    for (ptrdiff_t i = 0; i < length; i++) is_any |= fabsf(term[i]) < 0x1p-126f;
+    for (ptrdiff_t i = 0; is_any && i < length; i++)
+        if (fabsf(term[i]) < 0x1p-126f && x[i] != y[i]) return 1;
+    return 0;
+}
+
+/* Terms of float times their factors, one for each; those that are lost are computed again in double. */
+static void scale_lost(const klfast_term_call *call, const slice *row, const char *mask, ptrdiff_t start, ptrdiff_t length,
+                       int which, const double *factors, float *terms) {
+    wide_block wide;
+    float kept[WIDE_BLOCK];
+    const double *exact = wide.value[which];
+    compute_wide(call, row, mask, start, length, &wide);
+    memcpy(kept, terms, (size_t)length * sizeof *terms);
+    call->rows.level->scale_each[FLOAT32](terms, factors, mask ? mask + start : NULL, length);
+    for (ptrdiff_t i = 0; i < length; i++)
+        if (is_lost(kept[i], factors[i], call->operation->is_square) && (!mask || mask[start + i]))
+            terms[i] = (float)(exact[i] * factors[i] + 0.0);
+}
+
+/* Terms number `which` of a row times the factors of the elements, or of the row. */
+static void scale_row(const klfast_term_call *call, const slice *row, const char *mask, int which, int is_any_lost,
+                      double factor_of_row, char *values) {
+    const klfast_rows *rows = &call->rows;
+    double factors[WIDE_BLOCK];
+    for (ptrdiff_t i = 0; i < row->length; i += WIDE_BLOCK) {
+        ptrdiff_t length = smaller(WIDE_BLOCK, row->length - i);
+        if (call->factor.data) read_wide(call, row, &call->factor, i, length, factors);
+        else
+            for (ptrdiff_t j = 0; j < length; j++) factors[j] = factor_of_row;
+        char *here = values + i * type_size(rows->type);
+        if (is_any_lost) scale_lost(call, row, mask, i, length, which, factors, (float *)here);
+        else rows->level->scale_each[rows->type](here, factors, mask ? mask + i : NULL, length);
+    }
+}
+
+/* Terms of one row, to be multiplied by *factor unless it is NULL -> the output. */
+static void store_row(const klfast_term_call *call, const slice *row, const klfast_array *array, const char *mask,
+                      const double *factor, char *values) {
+    const klfast_rows *rows = &call->rows;
+    char *target = (char *)begin_of(array, call, row);
+    if (factor) {
+        int is_direct = is_native(rows, array) && array->stride == type_size(rows->type);
+        rows->level->scale_terms[rows->type](is_direct ? target : values, values, mask, row->length, *factor);
+        if (is_direct) return;
+    }
+    rows->level->store[rows->type][array->element](target, array->stride, values, row->length);
+}
+
+static int is_stored(const klfast_term_call *call, const slice *part, const klfast_term_block *block, int k) {
+    const klfast_array *output = &call->output[k];
+    int which = call->operation->written + k;
+    return which < call->operation->values && output->data && block->value[which] != begin_of(output, call, part);
+}
+
+/* Row by row: what is stored may take the place of the inputs, which lost terms are computed from. */
+static void store_outputs(const klfast_term_call *call, const slice *part, const klfast_term_block *block, row_sums sums) {
+    const double *factor = call->rows.gradients;
+    int written = call->operation->written, stored[TERM_OUTPUTS], is_any = 0;
+    for (int k = 0; k < TERM_OUTPUTS; k++) is_any |= stored[k] = is_stored(call, part, block, k);
+    if (factor) factor += part->outer * call->rows.row_count + part->first;
+    for (ptrdiff_t r = 0, offset = 0; is_any && r < part->count; r++) {
+        slice row = {part->outer, part->first + r, 1, part->start, length_in(call, part, r)};
+        const char *mask = block->mask ? block->mask + offset : NULL;
+        ptrdiff_t begin = offset * type_size(call->rows.type);
+        int is_any_lost = is_scaled(call) && may_be_lost(call, block, offset, row.length, sums[0][r], factor ? factor[r] : 0);
+        int is_apart = call->factor.data || is_any_lost;
+        for (int k = 0; is_apart && k < TERM_OUTPUTS; k++)
+            if (stored[k])
+                scale_row(call, &row, mask, written + k, is_any_lost, factor ? factor[r] : 0,
+                          (char *)block->value[written + k] + begin);
+        for (int k = 0; k < TERM_OUTPUTS; k++)
+            if (stored[k])
+                store_row(call, &row, &call->output[k], mask, factor && !is_apart ? &factor[r] : NULL,
+                          (char *)block->value[written + k] + begin);
+        offset += row.length;
     }
 }
 
@@ -313,7 +326,7 @@ static void walk_slice(const klfast_term_call *call, const slice *part, klfast_t
         }
         offset += length;
     }
-    store_outputs(call, part, &block);
+    store_outputs(call, part, &block, sums);
 }
 
 /* Elements start .. end of rows of one length, block by block. */

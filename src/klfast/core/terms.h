@@ -48,6 +48,7 @@ typedef struct {
     int summed;    /* so many values are added up, from the first on */
     int largest;   /* of so many values the largest is wanted, from the last on; it then comes behind the sums */
     int is_tokens; /* how many elements count, and which is the last of them, comes behind these */
+    int is_square; /* the terms are of the size of r^2 where r = input 1 - input 0 is small, and may sink below the range */
     int written;   /* the outputs take the values from this one on */
 } klfast_term_operation;
 

@@ -285,6 +285,12 @@ static void F(scale_terms)(void *target, const void *terms, const char *mask, pt
     for (ptrdiff_t i = 0; mask && i < length; i++) to[i] = mask[i] ? to[i] : 0;
 }
 
+static void F(scale_each)(void *terms, const double *factors, const char *mask, ptrdiff_t length) {
+    REAL *term = terms;
+    for (ptrdiff_t i = 0; i < length; i++) term[i] = (REAL)((double)term[i] * factors[i] + 0.0);
+    for (ptrdiff_t i = 0; mask && i < length; i++) term[i] = mask[i] ? term[i] : 0;
+}
+
 static double F(largest_term)(const void *terms, ptrdiff_t length) {
     const REAL *term = terms;
     INTEGER is_nan = 0;

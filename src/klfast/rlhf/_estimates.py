@@ -3,7 +3,7 @@
 import numpy as np
 
 from klfast import _checks, _checks_tokens, _layout
-from klfast._rlhf import Sequences, add_up, multiply, shares
+from klfast._rlhf import Sequences, add_up, shares
 
 
 def kl_estimate(
@@ -152,12 +152,12 @@ def kl_estimate_grad(
     given = _checks.gradients(grad_output, shape, None)
     others = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
     target = tokens.output(out, _layout.result_type(tokens.inputs[0]), ("logp",), others)
-    factors = None
-    if reduction != "none":
+    factors = each = None
+    if reduction == "none":
+        each = None if given is None else given.reshape(target.shape)
+    else:
         share, _ = shares(tokens.counts(), reduction)
         with np.errstate(over="ignore", invalid="ignore"):  # the share of a sequence of no tokens is infinite
             factors = np.broadcast_to(share * (1.0 if given is None else given[0]), tokens.rows)
-    tokens.terms(f"{kind}_grad", [target], factors)
-    if reduction == "none" and given is not None:
-        multiply(target, given.reshape(target.shape), tokens.chosen)
+    tokens.terms(f"{kind}_grad", [target], factors, each)
     return out if out is not None else target.reshape(tokens.shape)
