@@ -176,7 +176,21 @@ def test_very_far_apart():
         "laplace", [[0.0, 1e-200, 1.0, 1e200], [1e308, 1.0, -1e308, 1e10], [0.0, 1e200, 1e-300, 1e-100]], 1e-14
     )
     assert_right("gamma", [[1e6, 1.0, 1e-3, 1e-9], [1e-3, 1.0, 1e6, 1e9], [1e-30, 1e-150, 1e30, 1e150]], 1e-13)
+    assert_right("gamma", [[1e47, 1e-102, 1e-146, 1e135], [1e100, 1e-60, 1e-140, 1e145]], 1e-13)
+    assert_right("gamma", [[7.738129999673499e107, 7.62028e-84, 5.2038e-128, 4.28534e70]], 1e-13)
+    assert_right("poisson", [[1e200, 1e-200], [1e-200, 1e200], [1e305, 1e-305], [3.0, 5e-324]], 1e-14)
     assert_right("dirichlet", [[[1e-3, 1e6, 2.0], [1e6, 1e-3, 2.0]], [[1e-20, 1e20, 1.0], [1e20, 3.0, 1e-20]]], 1e-13)
+
+
+def test_gammas_of_which_only_the_quotient_of_the_means_is_beyond_the_range():
+    """As long as its product with the shape is in it."""
+    random, rows = np.random.default_rng(12), []
+    while len(rows) < 200:
+        a, b, c, d = (10.0 ** random.uniform(*ends) for ends in ((20, 150), (-150, -20), (-150, -20), (20, 150)))
+        if np.log10(a / b) + np.log10(d / c) > 309 and np.log10(a / b) + np.log10(d) < 307:
+            rows.append([a, b, c, d])
+    assert_right("gamma", rows, 1e-13)
+    assert families.kl_gamma(1e150, 1e-150, 1e-10, 1e150) == np.inf
 
 
 def test_many_components():

@@ -60,14 +60,14 @@ def exp_gap(u):
     return np.where(small == u, 0.5 * small * small * series, far)
 
 
-def ratio_gap(top, bottom, difference):
-    """r - 1 - log(r) for r = top/bottom, both positive; `difference` is top - bottom, as exact as can be."""
+def ratio_gap(top, bottom, difference, factor=1.0):
+    """factor*(r - 1 - log(r)) for r = top/bottom, all positive; `difference` is top - bottom, as exact as can be."""
     (m_top, e_top), (m_bottom, e_bottom) = np.frexp(top), np.frexp(bottom)
-    return _gap_of_scaled(difference / bottom, m_top / m_bottom, e_top - e_bottom)
+    return _gap_of_scaled(difference / bottom, m_top / m_bottom, e_top - e_bottom, factor)
 
 
-def product_ratio_gap(top, bottom):
-    """r - 1 - log(r) for r = top[0]*top[1]/(bottom[0]*bottom[1]), all positive.
+def product_ratio_gap(top, bottom, factor):
+    """factor*(r - 1 - log(r)) for r = top[0]*top[1]/(bottom[0]*bottom[1]), all positive.
 
     The difference of the products is taken before they are rounded.
     """
@@ -75,14 +75,19 @@ def product_ratio_gap(top, bottom):
     exponent = e_top - e_bottom
     shift = np.clip(exponent, -9, 9)  # beyond, the difference is not looked at
     difference = (np.ldexp(high_top, shift) - high_bottom) + (np.ldexp(low_top, shift) - low_bottom)
-    return _gap_of_scaled(difference / high_bottom, high_top / high_bottom, exponent)
+    return _gap_of_scaled(difference / high_bottom, high_top / high_bottom, exponent, factor)
 
 
-def _gap_of_scaled(t, mantissa, exponent):
-    """r - 1 - log(r) for r = 1 + t = mantissa*2**exponent: from t if r is near 1, else from the others, which have any size."""
+def _gap_of_scaled(t, mantissa, exponent, factor):
+    """factor*(r - 1 - log(r)) for r = 1 + t = mantissa*2**exponent: from t if r is near 1, else from the others.
+
+    These have any size: r alone may be beyond the range. Where it is so large, it is all that counts.
+    """
     near = (t > -0.5) & (t < 1.0) & (np.abs(exponent) <= 3)
     ratio = np.ldexp(mantissa, np.clip(exponent, -2000, 2000))
-    return np.where(near, log_gap(np.where(near, t, 0.0)), (ratio - 1.0) - (np.log(mantissa) + exponent * LOG_2))
+    gap = np.where(near, log_gap(np.where(near, t, 0.0)), (ratio - 1.0) - (np.log(mantissa) + exponent * LOG_2))
+    m_factor, e_factor = np.frexp(factor)
+    return np.where(exponent > 1000, np.ldexp(m_factor * mantissa, exponent + e_factor), factor * gap)
 
 
 def _product(a, b):
@@ -103,7 +108,7 @@ def _halves(a):
 
 def of_x_log_x(a, b, difference):
     """The remainder of x*log(x), b*log(b/a) - b + a, with difference = b - a."""
-    return b * ratio_gap(a, b, -difference)
+    return ratio_gap(a, b, -difference, b)
 
 
 def of_stirling_rest(a, b, difference):

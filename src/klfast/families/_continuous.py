@@ -151,7 +151,7 @@ def kl_gamma(shape1, rate1, shape2, rate2, *, out=None, check=False):
 
 def _gamma(shape1, rate1, shape2, rate2):
     difference = shape2 - shape1
-    of_means = shape2 * _families.product_ratio_gap((shape1, rate2), (rate1, shape2))
+    of_means = _families.product_ratio_gap((shape1, rate2), (rate1, shape2), shape2)
     of_shapes = 0.5 * _families.ratio_gap(shape2, shape1, difference)
     return of_means + of_shapes + _families.of_stirling_rest(shape1, shape2, difference)
 
