@@ -359,3 +359,19 @@ def test_the_square_of_the_temperature_is_an_explicit_choice():
     assert distill.kl([pair[0]], [pair[1]], temperature=2.0, reduction="mean") == pytest.approx(0.3641753271, abs=1e-10)
     gradients = [distill.kl_grad(*pair, temperature=2.0, scale_by_t2=scale) for scale in (False, True)]
     np.testing.assert_allclose(gradients[1], 4.0 * gradients[0], rtol=1e-14)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_is_in_the_range_though_the_sum_is_not():
+    teacher, student = np.zeros((2, 4, 2))
+    teacher[:, 1] = student[:, 0] = 1.5e308
+    top = distill.topk(teacher, 1)
+    for function, arguments in ((distill.kl, (teacher, student)), (distill.topk_kl, (top.logprobs, top.ids, student))):
+        assert function(*arguments, reduction="sum") == INF
+        assert function(*arguments, reduction="mean") == 1.5e308
+        assert function(*arguments, reduction="mean", mask=[True, False, True, True]) == 1.5e308
+        more = {"temperature": 2.0, "scale_by_t2": True}
+        assert np.all(function(*arguments, **more) == INF)
+        assert function(*arguments, reduction="mean", **more) == INF
+    student[1:] = teacher[1:]  # the first alone, times 4, is beyond the range: 4*(1.5e308/2)/4
+    assert distill.kl(teacher, student, reduction="mean", temperature=2.0, scale_by_t2=True) == 7.5e307

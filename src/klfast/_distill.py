@@ -22,7 +22,7 @@ class Rows:
         shape = self.shape if self.reduction == "none" else ()
         given = _checks.gradients(grad_output, shape, None)
         factors = np.float64(1.0) if given is None else given.reshape(shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             whole = factors * self.scale / (np.float64(self.count) if self.reduction == "mean" else 1.0)
         return np.array(np.broadcast_to(whole, self.shape), order="C")
 
@@ -30,12 +30,15 @@ class Rows:
         """What the numbers of the rows come down to; those that do not count are made 0."""
         if self.counted is not None:
             numbers[~self.counted] = 0.0
-        if self.scale != 1.0:
-            numbers *= self.scale
-        if self.reduction == "none":
-            return numbers[()]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.sum(numbers) / (np.float64(self.count) if self.reduction == "mean" else 1.0)
+        divisor = np.float64(self.count) if self.reduction == "mean" else 1.0
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            scaled = numbers if self.scale == 1.0 else numbers * self.scale
+            if self.reduction == "none":
+                return scaled[()]
+            total = np.sum(scaled) / divisor
+            if np.isinf(total) and np.all(np.isfinite(numbers)):  # beyond the range, but perhaps not the mean
+                total = np.sum(numbers / divisor * self.scale)
+            return total
 
     def answer(self, wanted, numbers, gradient, return_count):
         """What a public function returns."""
