@@ -237,11 +237,12 @@ def test_arrays_are_read_wherever_they_begin_in_the_file(filler, tmp_path):
     assert_figures(compare_as_json(tmp_path / "base", tmp_path / "test"), reference_rows(base, test))
 
 
-def test_version_two_of_the_format_is_read(tmp_path):
+@pytest.mark.parametrize("version", ((2, 0), (3, 0)))
+def test_later_versions_of_the_format_are_read(version, tmp_path):
     base, test, _ = logits()
     for name, array in (("base", base), ("test", test)):
         with open(tmp_path / name, "wb") as file:
-            np.lib.format.write_array(file, array, version=(2, 0))
+            np.lib.format.write_array(file, array, version=version)
     assert_figures(compare_as_json(tmp_path / "base", tmp_path / "test"), reference_rows(base, test))
 
 

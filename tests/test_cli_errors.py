@@ -362,3 +362,22 @@ def test_an_interrupt_ends_a_long_run_and_leaves_no_output(sent, status, told, t
         finally:
             process.kill()
     assert (process.returncode, output, message) == (status, "", told)
+
+
+@needs_a_shell
+@pytest.mark.parametrize("option", ("--json", "--csv"))
+def test_an_output_that_standard_output_goes_to_already_is_refused(option, tmp_path):
+    """To put another file in its place would lose the table; into a pipe nothing can be put at all."""
+    base, test, _ = inputs_in(tmp_path)
+    together = tmp_path / "together.txt"
+    for script, name in (
+        (f'"$@" > "{together}"', "/dev/stdout"),
+        (f'"$@" > "{together}"', together),
+        (f'"$@" >> "{together}"', together),
+        ('"$@" | cat; exit 2', "/dev/stdout"),
+    ):
+        ended = run_in_shell(script, "compare", base, test, option, name)
+        assert_told_in_one_line(ended, (str(name), "standard output", "-"))
+        assert not ended.stdout and (not together.exists() or together.read_bytes() == b"")
+    ended = run_in_shell(f'"$@" > "{together}"', "compare", base, test, option, tmp_path / "out")
+    assert ended.returncode == 0 and "mean KL" in together.read_text() and (tmp_path / "out").exists()

@@ -47,8 +47,8 @@ def npy(text, data=DATA, *, version=(1, 0), length=None):
     return b"\x93NUMPY" + bytes(version) + size + content + data
 
 
-def descr(text):
-    return npy(f"{{'descr': {text}, 'fortran_order': False, 'shape': (4, 6), }}\n")
+def descr(text, **more):
+    return npy(f"{{'descr': {text}, 'fortran_order': False, 'shape': (4, 6), }}\n", **more)
 
 
 class Malice:
@@ -66,7 +66,8 @@ HOSTILE = {
     "only the first bytes": b"\x93NUMPY",
     "no length": b"\x93NUMPY\x01\x00",
     "version 0": b"\x93NUMPY\x00\x00" + DATA,
-    "version 3": npy(header((4, 6)), version=(3, 0)),
+    "version 3 with a field in Greek": descr("[('\u03b1', '<f4')]", version=(3, 0)),
+    "version 4": npy(header((4, 6)), version=(4, 0)),
     "a header of a million bytes": npy(header((4, 6)).strip() + " " * 1_000_000 + "\n", version=(2, 0)),
     "a header of four thousand million bytes": npy(header((4, 6)), version=(2, 0), length=2**32 - 1),
     "brackets without end": npy("(" * 9000 + ")" * 9000 + "\n"),

@@ -5,6 +5,7 @@ import mmap
 import os
 import secrets
 import stat
+import sys
 import textwrap
 import warnings
 
@@ -13,7 +14,12 @@ from numpy.lib import format as npy_format
 
 FLOAT_TYPES = ("float16", "float32", "float64")
 INTEGER_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-HEADER_READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+# Version 3 differs from 2 in how names of fields are encoded, and no array that has any is taken.
+HEADER_READERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+    (3, 0): npy_format.read_array_header_2_0,
+}
 
 
 class CommandError(Exception):
@@ -77,7 +83,7 @@ def _read_header(file, path, types):
     try:
         version = npy_format.read_magic(file)
         if version not in HEADER_READERS:
-            raise ValueError(f"version {version[0]}.{version[1]} is not one of 1.0, 2.0")
+            raise ValueError(f"version {version[0]}.{version[1]} is not one of 1.0, 2.0, 3.0")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shape, fortran_order, dtype = HEADER_READERS[version](file)
@@ -142,13 +148,23 @@ def check_outputs(outputs, inputs):
         if place in taken:
             raise CommandError(f"{path}: cannot be written, it {taken[place]}")
         taken[place] = "is also another output"
+        if _is_standard_output(path):
+            raise CommandError(f"{path}: standard output goes there already; - writes the figures to it")
+
+
+def _is_standard_output(path):
+    """Whether that is where standard output goes: /dev/stdout, or the file that it is redirected to."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (AttributeError, OSError, ValueError):  # there is no such file, or no standard output
+        return False
 
 
 @contextlib.contextmanager
 def whole_file(path, *, binary=False):
     """Open a new file beside `path` that takes its place when the block ends well and vanishes when it does not."""
     place = os.path.realpath(path)
-    if os.path.exists(place) and not os.path.isfile(place):
+    if os.path.exists(path) and not os.path.isfile(path):
         raise CommandError(f"{path}: exists and is not a regular file")
     if os.path.exists(place) and not os.access(place, os.W_OK):
         raise CommandError(f"{path}: exists and is not writable")
