@@ -310,3 +310,21 @@ def test_one_covariance_may_be_much_smaller_than_the_other():
         value = oracles_gaussian.kl_divergence_full(mean1, cov1, mean2, cov2)
         result = gaussian.kl_divergence_full(mean1, cov1, mean2, cov2)
         assert oracles.relative_error(result, value) <= 2.0**-43
+
+
+@pytest.mark.parametrize("scale", (1e-300, 1e-150, 1e150, 1e300))
+def test_full_covariances_of_any_scale(scale):
+    """Only the quotients of variances count, and logarithms of large numbers are larger than their difference."""
+    random = np.random.default_rng(11)
+    for size in (1, 2, 5):
+        for quotient in (0.5, 2.0, 5.0):
+            factor = np.tril(random.normal(0.0, 0.2, (size, size)), -1) + np.eye(size)
+            cov1 = scale * (factor @ factor.T)
+            cov2 = quotient * scale * np.eye(size)
+            mean = np.zeros(size)
+            value = oracles_gaussian.kl_divergence_full(mean, cov1, mean, cov2)
+            result = gaussian.kl_divergence_full(mean, cov1, mean, cov2)
+            assert oracles.relative_error(result, value) <= 1e-14
+    far = gaussian.kl_divergence_full([0.0], [[1e300]], [0.0], [[1e-300]])
+    assert far == np.inf
+    assert gaussian.kl_divergence_full([0.0], [[1e-300]], [0.0], [[1e300]]) == pytest.approx(300 * np.log(10.0) - 0.5)

@@ -287,10 +287,17 @@ def _whitened_divergence(distance, cov1, lower1, cov2, lower2):
         is_close = np.linalg.norm(excess, axis=(-2, -1)) <= CLOSE
         factor = np.broadcast_to(np.tril(np.linalg.solve(lower2, lower1), -1), square)
         others = np.where(is_close, 0.0, 0.5 * np.sum(np.square(factor), axis=(-2, -1)))
-    logvar = 2.0 * (np.log(_diagonal(lower1)) - np.log(_diagonal(lower2)))
-    logvar = np.broadcast_to(logvar, distance.shape).copy()
+    logvar = np.broadcast_to(2.0 * _log_ratio(_diagonal(lower1), _diagonal(lower2)), distance.shape).copy()
     logvar[is_close] = np.log1p(np.linalg.eigvalsh(excess[is_close]))
     return kl_standard_normal(mu, logvar) + others
+
+
+def _log_ratio(top, bottom):
+    """log(top/bottom) of positive numbers; where the quotient is beyond the range, the difference of logarithms, less exact."""
+    with np.errstate(over="ignore", divide="ignore"):
+        quotient = top / bottom
+        is_number = (quotient >= np.finfo(np.float64).tiny) & (quotient < np.inf)
+        return np.where(is_number, np.log(quotient), np.log(top) - np.log(bottom))
 
 
 def _diagonal(matrices):
