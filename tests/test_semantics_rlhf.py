@@ -302,6 +302,12 @@ def test_ratio_statistics_are_those_of_the_twin():
         assert rlhf.importance_ratio_stats(np.asfortranarray(x), y, mask, n_threads=n_threads) == stats
 
 
+def test_ratios_that_are_all_0_have_no_sample_size():
+    stats = rlhf.importance_ratio_stats([-INF, -INF], [-1.0, -2.0])
+    assert np.isnan(stats.effective_sample_size)
+    assert (stats.count, stats.mean_ratio, stats.chi_square, stats.largest_ratio) == (2, 0.0, 1.0, 0.0)
+
+
 def test_controllers():
     fixed = rlhf.FixedKLController(0.1)
     assert fixed.update(100.0, 10) == fixed.value == 0.1
@@ -319,3 +325,15 @@ def test_controllers():
         with pytest.raises(ValueError, match="^current_kl: "):
             adaptive.update(value, 1)
     assert adaptive == again
+
+
+def test_an_adaptive_coefficient_stays_a_number():
+    """At any horizon: inf would stay, and 0*inf were NaN."""
+    for beta in (0.0, 0.1, 1e300):
+        controller = rlhf.AdaptiveKLController(beta, target=1.0, horizon=1e-320)
+        for kl in (2.0, 2.0, 1.0, 2.0, 0.0, 2.0):
+            assert 0.0 <= controller.update(kl, 1) < INF
+    growing = rlhf.AdaptiveKLController(1.0, target=1.0, horizon=1.0)
+    for _ in range(10_000):
+        growing.update(9.0, 100)
+    assert growing.value < INF and growing.update(0.0, 1) < growing.update(9.0, 1)

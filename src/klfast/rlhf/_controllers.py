@@ -1,11 +1,14 @@
 """The coefficient of the KL penalty: fixed, or steered towards a target."""
 
+import sys
 from dataclasses import dataclass, field
 
 from klfast import _checks, _checks_tokens
 
 # How much of a proportional error counts at most, in either direction (Ziegler et al. 2019).
 LARGEST_ERROR = 0.2
+# No coefficient grows beyond the numbers: inf would stay, or become NaN.
+LARGEST_VALUE = sys.float_info.max
 
 
 @dataclass
@@ -61,7 +64,7 @@ class AdaptiveKLController:
     Attributes
     ----------
     value : float
-        The coefficient as it is now.
+        The coefficient as it is now; always finite.
 
     Notes
     -----
@@ -90,5 +93,6 @@ class AdaptiveKLController:
         """Take in the KL in nats of the last `n_steps` samples, and return the new coefficient."""
         error = _checks.finite("current_kl", current_kl) / self.target - 1.0
         n_steps = _checks_tokens.steps(n_steps)
-        self.value *= max(0.0, 1.0 + min(max(error, -LARGEST_ERROR), LARGEST_ERROR) * n_steps / self.horizon)
+        growth = max(0.0, 1.0 + min(max(error, -LARGEST_ERROR), LARGEST_ERROR) * n_steps / self.horizon)
+        self.value = min(self.value * min(growth, LARGEST_VALUE), LARGEST_VALUE)
         return self.value

@@ -39,8 +39,8 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None, *, n_threads=None, d
     -------
     ImportanceRatioStats
         count, the number of tokens that count; mean_ratio, the mean of w; effective_sample_size, (sum w)^2/(sum w^2), between 1
-        and count; chi_square, the mean of (w - 1)^2; k1, the mean of -log w, and k3, that of w - 1 - log w: estimates, in nats,
-        of D(behaviour || policy); largest_ratio. Without tokens all but count are NaN.
+        and count, NaN if all w are 0; chi_square, the mean of (w - 1)^2; k1, the mean of -log w, and k3, that of w - 1 - log w:
+        estimates, in nats, of D(behaviour || policy); largest_ratio. Without tokens all but count are NaN.
 
     Raises
     ------
