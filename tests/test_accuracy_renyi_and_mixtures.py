@@ -55,6 +55,36 @@ def test_renyi_is_accurate(dtype, name, level):
     assert all(result >= 0.0 for result in results.values())
 
 
+# Where an order, or what it lacks of 1 or of 1/2, is next to nothing.
+EDGES = (1e-300, 1e-100, 1e-30, 1e-17, 1.1e-16, 2e-16, 1e-15, 1e-12, 1e-8, 1e-5)
+EDGES += tuple(
+    near + side * gap for near in (0.5, 1.0) for side in (-1, 1) for gap in (2.0**-52, 1e-15, 1e-12, 1e-8, 1e-5)
+)
+LONELY = {
+    "in q": ([1, 1, 0], [1, 1, 1]),
+    "in q, and others apart": ([1, 1, 0, 3], [1, 2, 1, 3]),
+    "rarely in q": ([0.3, 0.7, 0], [0.3, 0.7, 1e-9]),
+    "in p": ([1, 1, 1], [1, 1, 0]),
+    "rarely in p": ([0.3, 0.7, 1e-9], [0.3, 0.7, 0]),
+    "in both": ([1, 2, 0, 5], [1, 0, 3, 4]),
+    "in none": ([1, 2, 3], [3, 2, 2]),
+    "in none, all near": ([3, 5], [3 * (1 + 1e-9), 5]),
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("times", (1, 50))
+@pytest.mark.parametrize("events", LONELY)
+def test_renyi_of_orders_next_to_an_edge(events, times, level):
+    p, q = (np.tile(np.array(row, np.float64), times) for row in LONELY[events])
+    orders = sorted(EDGES)
+    results = {alpha: call(level, "renyi_divergence", p, q, alpha) for alpha in (0, *orders)}
+    exact = {alpha: oracles_divergences.renyi_divergence(p, q, alpha) for alpha in results}
+    assert not wrong("renyi_divergence", results, exact, RENYI_BOUND)
+    found = list(results.values())
+    assert all(lower <= higher * (1 + RENYI_BOUND) for lower, higher in zip(found, found[1:]))
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alpha", (0.5, 2))

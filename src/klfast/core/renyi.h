@@ -32,10 +32,9 @@ static double renyi_from_sums(const weights_state *s, double order) {
     double p = sum_value(s->mass), f = sum_value(s->first) / p, w = -sum_value(s->second) / p;
     if (order == 0) return log1p_any(f);
     if (order == HUGE_VAL) return log1p_any(s->largest + w * (1 + s->largest));
-    double grown = order * (order - 1) * f;
-    if (!(grown > -0.75 && grown < HUGE_VAL)) return -1.0;
-    if (fabs(grown) > 0.25) return log1p_any(grown) / (order - 1);
-    return order * f * log1p_ratio(grown);
+    if (!(f < 0.75 && f > -HUGE_VAL)) return -1.0;
+    if (fabs(f) > 0.25) return log1p_any(-f) / (order - 1);
+    return f / (1 - order) * log1p_ratio(-f) + 0.0; /* 0.0 where that is -0.0 */
 }
 
 static int renyi_finish(const klfast_state *state, klfast_row *row, double *result) {
@@ -56,8 +55,10 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         return 0;
     }
     double w = -sum_value(sums->second) / sum_value(sums->mass), f = sum_value(sums->first) / sum_value(sums->mass);
-    /* orders 0 and infinity do not need it: f is not of second order there, or w is taken out exactly */
-    if (order > 0 && order < HUGE_VAL && row->repeats < 3 && fabs(w) < 0.5 && w * w > 0x1p-53 * f) {
+    /* w takes order*(1 - order)*w^2/2 off f; orders 0 and infinity do not need it: f is not of second order there, or w is
+     * taken out exactly */
+    if (order > 0 && order < HUGE_VAL && row->repeats < 3 && fabs(w) < 0.5 &&
+        w * w > 0x1p-53 * (f / order / (1 - order))) {
         row->repeats++;
         refine_constant(row, w);
         return 1;

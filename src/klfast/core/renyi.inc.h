@@ -1,10 +1,11 @@
 /* Renyi's divergence of order alpha, in double whatever the input: included for double alone.
  *
- * With p and c*q of equal sums, sum p^a (c*q)^(1-a) = sum p + a*(a-1)*sum h, where
- *     h = (p*L*(expm1(y)/y - 1) + gap(p, c*q))/a    with L = log(p/(c*q)), y = (a - 1)*L
- * is never negative and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
+ * With p and c*q of equal sums, sum p^a (c*q)^(1-a) = sum p - sum h, where
+ *     h = (1 - a)*(p*L*(expm1(y)/y - 1) + gap(p, c*q))    with L = log(p/(c*q)), y = (a - 1)*L
+ * has the sign of 1 - a and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
  * are positive, and down to a = 1/2 the first takes at most half of the second. Orders below 1/2 change the parts of p
- * and q, a and 1 - a. Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
+ * and q, a and 1 - a: so neither is ever taken from 1 where little is left of it. Order 0 is log(sum q / sum of q where p > 0),
+ * infinite order the log of the largest p/q.
  *
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
  * more, as logarithms. */
@@ -23,13 +24,13 @@ static ALWAYS_INLINE double relative_growth(double y) {
     return y > 700 ? INFINITY : value;
 }
 
-/* h of order a >= 1/2 for p and b >= 0, given d = p - b. Where b = 0 < p it is p/(1 - a). */
-static ALWAYS_INLINE double renyi_term(double p, double b, double d, double order) {
+/* h of order a >= 1/2 for p and b >= 0, given d = p - b and rest = 1 - a. Where b = 0 < p it is a*p, where p = 0 rest*b. */
+static ALWAYS_INLINE double renyi_term(double p, double b, double d, double order, double rest) {
     double held_p = p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, held_b = b > SMALLEST_NORMAL ? b : SMALLEST_NORMAL;
     double log_ratio = log_ratio_from_f64(held_p, held_b, d), gap = gap_from_f64(p, held_b, d);
-    double growth = relative_growth((order - 1) * log_ratio);
-    double term = (p > 0 ? fma_f64(p * log_ratio, growth, gap) : b) / order, alone = p / (1 - order);
-    return b > 0 ? term : p > 0 ? alone : 0;
+    double growth = relative_growth(-rest * log_ratio);
+    double term = rest * (p > 0 ? fma_f64(p * log_ratio, growth, gap) : b), alone = order * p;
+    return b > 0 ? term : alone;
 }
 
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q,
@@ -40,8 +41,8 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
         for (int j = 0; j < LANES; j++) {
             double a = p[part + j], b = q[part + j], cb = row->c[j] * b;
             double d = fma_f64(-row->c_low[j], b, difference_f64(a, row->c[j], b)), h = 0, m = a;
-            if (kind == ORDER_HIGH) h = renyi_term(a, cb, d, order);
-            if (kind == ORDER_LOW) h = renyi_term(cb, a, -d, 1 - order);
+            if (kind == ORDER_HIGH) h = renyi_term(a, cb, d, order, 1 - order);
+            if (kind == ORDER_LOW) h = renyi_term(cb, a, -d, 1 - order, order);
             if (kind == ORDER_ZERO) {
                 h = a > 0 ? 0 : cb;
                 m = a > 0 ? cb : 0;
@@ -146,5 +147,5 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
     s->weights.flags &= ~IS_INFINITE;
     for (ptrdiff_t i = 0; i < length && row->parameters->order > 1; i++)
         if (((const double *)q)[i] == 0 && ((const double *)p)[i] > 0) s->weights.flags |= IS_INFINITE;
-    if (!usual || !(s->weights.first.high <= HIGHEST_SUM)) s->weights.flags |= OUT_OF_SCALE;
+    if (!usual || !(fabs(s->weights.first.high) <= HIGHEST_SUM)) s->weights.flags |= OUT_OF_SCALE;
 }
