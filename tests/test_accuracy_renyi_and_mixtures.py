@@ -86,6 +86,19 @@ def test_renyi_of_orders_next_to_an_edge(events, times, level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (3, 65, 5000))
+@pytest.mark.parametrize("alpha", (0, 1e-12, 0.3, 1 - 1e-9, 1.5, 2, np.inf))
+def test_renyi_takes_a_negative_zero_for_zero(alpha, length, level):
+    p = np.resize([0.0, 3.0, 5.0], length)
+    pairs = [(p, np.where(p == 3, 3 * (1 + 1e-8), p)), (p, np.where(p == 3, 1.0, p)), (p, p + 1)]
+    for p, q in pairs:
+        expected = call(level, "renyi_divergence", p, q, alpha)
+        for signs in ((-1, 1), (1, -1), (-1, -1)):
+            signed = (np.where(row == 0, np.copysign(0.0, sign), row) for row, sign in zip((p, q), signs))
+            assert call(level, "renyi_divergence", *signed, alpha) == expected
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alpha", (0.5, 2))
 def test_renyi_is_accurate_for_long_rows(alpha, dtype, level):

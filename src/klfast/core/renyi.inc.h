@@ -63,34 +63,45 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
     fold_f64(&local->second, second);
 }
 
+/* A step with 0.0 for -0.0; `step` may be `plain` itself. */
+static ALWAYS_INLINE const double *without_signs(const double *step, double *plain) {
+    for (int j = 0; j < STEP; j++) plain[j] = step[j] + 0.0;
+    return plain;
+}
+
+/* `signs`: there may be -0.0, which means 0.0. */
 static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const double *q, ptrdiff_t length,
-                                      const constants_f64 *row, double order, const int kind) {
+                                      const constants_f64 *row, double order, const int kind, int signs) {
     double last_p[STEP], last_q[STEP];
     sweep_f64 local;
     begin_sweep_f64(&local);
     for (ptrdiff_t r = 0; r < length; r += STEP) {
         const double *a = whole_step_f64(p, r, length, 0, last_p), *b = whole_step_f64(q, r, length, 0, last_q);
+        if (signs) {
+            a = without_signs(a, last_p);
+            b = without_signs(b, last_q);
+        }
         renyi_step(&local, a, b, row, order, kind);
         end_runs_f64(&local);
     }
     store_sweep_f64(sums, &local);
 }
 
-static NOINLINE void renyi_zero(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row) {
-    renyi_sweep(s, p, q, n, row, 0, ORDER_ZERO);
-}
-static NOINLINE void renyi_infinite(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n,
-                                    const constants_f64 *row) {
-    renyi_sweep(s, p, q, n, row, 0, ORDER_INFINITE);
-}
-static NOINLINE void renyi_low(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
-                               double order) {
-    renyi_sweep(s, p, q, n, row, order, ORDER_LOW);
-}
-static NOINLINE void renyi_high(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
-                                double order) {
-    renyi_sweep(s, p, q, n, row, order, ORDER_HIGH);
-}
+#define RENYI_SWEEP(KIND) \
+    static NOINLINE void sweep_##KIND##_f64(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, \
+                                            const constants_f64 *row, double order, int signs) { \
+        renyi_sweep(s, p, q, n, row, order, KIND, signs); \
+    }
+RENYI_SWEEP(ORDER_ZERO)
+RENYI_SWEEP(ORDER_LOW)
+RENYI_SWEEP(ORDER_HIGH)
+RENYI_SWEEP(ORDER_INFINITE)
+#undef RENYI_SWEEP
+
+typedef void renyi_sweep_function(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
+                                  double order, int signs);
+static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64, sweep_ORDER_HIGH_f64,
+                                                     sweep_ORDER_INFINITE_f64};
 
 /* The logarithms of p, of q, and of p^a q^(1-a), each to be added up as exponentials. */
 static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
@@ -135,14 +146,14 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
     }
     constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 0, p, q, row);
     sweep_f64 sums;
-    if (kind == ORDER_ZERO) renyi_zero(&sums, p, q, length, &constants);
-    if (kind == ORDER_INFINITE) renyi_infinite(&sums, p, q, length, &constants);
-    if (kind == ORDER_LOW) renyi_low(&sums, p, q, length, &constants, row->parameters->order);
-    if (kind == ORDER_HIGH) renyi_high(&sums, p, q, length, &constants, row->parameters->order);
     double lowest = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT
                         ? LOWEST_WEIGHT / (row->constant < 1 ? row->constant : 1)
                         : NAN;
-    int usual = conclude_f64(&s->weights, &sums, lowest, 1);
+    int usual = 0;
+    for (int signs = 0; signs <= 1 && !usual; signs++) {
+        renyi_sweeps[kind](&sums, p, q, length, &constants, row->parameters->order, signs);
+        usual = conclude_f64(&s->weights, &sums, lowest, 1);
+    }
     /* watched both ways, so it does not say which of p and q is 0 alone */
     s->weights.flags &= ~IS_INFINITE;
     for (ptrdiff_t i = 0; i < length && row->parameters->order > 1; i++)
