@@ -1,5 +1,6 @@
 """The family keeps its promises at the ends of the range too: smallest and largest numbers, sums out of proportion, NaN."""
 
+import mpmath
 import numpy as np
 import oracles
 import oracles_divergences
@@ -78,6 +79,32 @@ def test_renyi_of_ratios_at_the_end_of_the_range(level):
 def test_equal_huge_numbers_have_no_raw_divergence(operation, level):
     for value in (1e302, 1e303, 1e305, 4e307):
         assert call(level, operation, np.array([value]), np.array([value]), normalize=False) == 0.0
+
+
+def assert_raw_sum(level, operation, *rows):
+    rows = [np.asarray(row) for row in rows]
+    exact = getattr(oracles, operation)(*(row.astype(np.float64) for row in rows), normalize=False)
+    result = call(level, operation, *rows, normalize=False)
+    if abs(exact) >= 2**1024:
+        assert result == (INF if exact > 0 else -INF)
+        return
+    size = oracles.size_of_raw_terms(operation, *(row.astype(np.float64) for row in rows))
+    bound = BOUND if rows[0].dtype == np.float64 else 2.0**-21
+    with mpmath.workprec(256):  # to the last bit of the smallest numbers, too
+        assert abs(mpmath.mpf(float(result)) - exact) <= bound * size + SMALLEST, (
+            f"got {result!r}, exact {float(exact)!r}"
+        )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (1, 9, 200, 5000))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("share", (0.5, 0.6, 0.99, 2.0**-20, 2.0**-27, 2.0**-30))
+def test_raw_kl_beside_huge_numbers(share, dtype, length, level):
+    for place in (0, length - 1):
+        p, q = np.full(length, 0.25, dtype), np.full(length, 0.5, dtype)
+        q[place] = share * np.finfo(dtype).max
+        assert_raw_sum(level, "kl_divergence", p, q)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -20,7 +20,8 @@ static ALWAYS_INLINE INTEGER F(field_between)(INTEGER difference) {
  * Further apart a loses a power of two first, and a*log(a/(c*b)) - (a - c*b) loses little, because the result is then at least
  * a seventh of the larger of a and c*b. Largest error: 7.5 u, 9.5 u where there is no FMA.
  * `raw`: only where a and c*b are within a factor 2; elsewhere a*log(a/(c*b)) and an excess of 0, so that the two still
- * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. */
+ * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. Where that b is so large that twice as much
+ * leaves the range, the excess is NaN, or (there is no FMA) the value. */
 static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
     REAL cb = c * b;
     INTEGER difference = F(bits)(a) - F(bits)(cb);
@@ -35,7 +36,7 @@ static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *exces
     REAL s = d / sum, z = s * s, tail = s * z * F(middle_log_polynomial)(z);
     REAL log_base = F(fma)(k, LN2_PER_FIELD, 2 * s);
     REAL near_base = s * d, far_base = raw ? a * log_base : F(fma)(a, log_base, -e);
-    REAL base = field ? far_base : near_base, near_excess = field ? 0 : e;
+    REAL base = field ? far_base : near_base, near_excess = field ? sum - sum : e;
     *excess = raw ? near_excess : e;
     return F(fma)(a, tail, base);
 }

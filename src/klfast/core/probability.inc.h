@@ -129,8 +129,8 @@ static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums,
     state->second = F(lane_total)(&sums->second);
     state->largest = (double)largest;
     if (impossible < 0) state->flags |= IS_INFINITE;
-    /* The term of a q of zero is no number, or another NaN is hidden behind it: not for this loop to say. */
-    int unclear = impossible < 0 && state->first.high != state->first.high;
+    /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
+    int unclear = state->first.high != state->first.high;
     int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
     int tiny =
         (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);

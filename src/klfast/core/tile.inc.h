@@ -226,8 +226,8 @@ static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const R
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double value = tile.first[j] + (with_second ? tile.second[j] : 0.0);
-        /* The term of a q of zero is no number, or another NaN is hidden behind it: not for this loop to say. */
-        certain[j] = tile.is_sound[j] & !(tile.is_infinite[j] & (value != value));
+        /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
+        certain[j] = tile.is_sound[j] & (value == value);
         result[j] = tile.is_infinite[j] ? HUGE_VAL : value;
     }
     return lane_bits(certain, LANES);
