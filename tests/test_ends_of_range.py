@@ -81,6 +81,18 @@ def test_equal_huge_numbers_have_no_raw_divergence(operation, level):
         assert call(level, operation, np.array([value]), np.array([value]), normalize=False) == 0.0
 
 
+# Sums that leave the range on their way to a number, or whose terms are halved, or a root is taken of them, at the end.
+HUGE = {
+    "beside nothing": ([1.7e308, 1.7e308], [0.0, 0.0]),
+    "beside little": ([1.7e308, 1.7e308, 1e-300], [1e307, 1.0, 5e-324]),
+    "there and back": ([1.7e308] * 3 + [6e307] * 6, [9e307] * 3 + [1.797e308] * 6),
+    "near": ([1.7e308, 1.1e308, 3.0], [1.6e308, 1.2e308, 3e-320]),
+    "one ulp": ([1.7e308, 1e300], [np.nextafter(1.7e308, 0), 1e300]),
+    "opposite": ([1.0] * 64 + [6.8e306] * 65, [6.8e306] * 64 + [1.0] * 65),
+    "tiny and huge": ([5e-324, 1e-310, 1.0], [1.7e308, 1.7e308, 1e300]),
+}
+
+
 def assert_raw_sum(level, operation, *rows):
     rows = [np.asarray(row) for row in rows]
     exact = getattr(oracles, operation)(*(row.astype(np.float64) for row in rows), normalize=False)
@@ -97,6 +109,17 @@ def assert_raw_sum(level, operation, *rows):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("times", (1, 70))
+@pytest.mark.parametrize("rows", [rows for rows in HUGE if rows != "beside nothing"])
+def test_raw_sums_of_huge_numbers(rows, times, level):
+    p, q = (np.tile(row, times) for row in HUGE[rows])
+    assert_raw_sum(level, "kl_divergence", p, q)
+    assert_raw_sum(level, "cross_entropy", p, q)
+    assert_raw_sum(level, "cross_entropy", p, np.resize([0.5, 2.0], len(p)))
+    assert_raw_sum(level, "entropy", p)
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("length", (1, 9, 200, 5000))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("share", (0.5, 0.6, 0.99, 2.0**-20, 2.0**-27, 2.0**-30))
@@ -105,6 +128,18 @@ def test_raw_kl_beside_huge_numbers(share, dtype, length, level):
         p, q = np.full(length, 0.25, dtype), np.full(length, 0.5, dtype)
         q[place] = share * np.finfo(dtype).max
         assert_raw_sum(level, "kl_divergence", p, q)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (1, 8, 130, 5000))
+@pytest.mark.parametrize("smallest", (SMALLEST, 1e-310, 1e-300))
+def test_raw_sums_of_nothing_but_small_numbers(smallest, length, level):
+    p, q = (np.resize(row, length) * smallest for row in ([1.0, 2, 3, 4, 5, 6, 7, 8], [3.0, 3, 1, 9, 5]))
+    assert_raw_sum(level, "entropy", p)
+    assert_raw_sum(level, "cross_entropy", p, q)
+    assert_raw_sum(level, "cross_entropy", p, q / smallest)
+    assert_raw_sum(level, "kl_divergence", p, q)
+    assert_raw_sum(level, "kl_divergence", p, q / smallest * 1e300)
 
 
 @pytest.mark.parametrize("level", LEVELS)

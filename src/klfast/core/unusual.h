@@ -98,10 +98,10 @@ static void divergence_unusual_f64(weights_state *state, const double *p, const 
         add_number(&state->mass, a);
         if (a == 0 && b == 0) continue;
         if (row->walk == WALK_ANCHORED && a == row->anchor_p && b == row->anchor_q) continue;
-        if (raw && (b == 0 || a == 0)) continue;
+        if (raw && (q[i] == 0 || p[i] == 0)) continue;
         int close = a < 2 * cb && cb < 2 * a;
         if (raw && !close) {
-            add_number(&state->first, a * log_ratio_any(a, b));
+            add_number(&state->first, a * log_ratio_any(p[i], q[i]));
             continue;
         }
         double d = difference_any(a, c, b) - c_low * b;

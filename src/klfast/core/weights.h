@@ -139,19 +139,27 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
     return 0;
 }
 
+/* A raw sum that has left the range, perhaps on its way to a number, or whose p are so small that its terms sink below the
+ * normal numbers, is taken again of p times a power of two; and of q, where a term is that of a ratio. */
+static int raw_sum_finish(const weights_state *s, klfast_row *row, double sum, int is_ratio, double *result) {
+    double p = sum_value(s->mass);
+    int leaves = !(fabs(sum) < HUGE_VAL), sinks = p > 0 && p < 0x1p-900;
+    *result = s->flags & HAS_NAN ? NAN : s->flags & IS_INFINITE ? HUGE_VAL : sum / row->scale_p;
+    if (s->flags & (HAS_NAN | IS_INFINITE) || row->scale_p != 1.0 || !(leaves || sinks)) return 0;
+    row->scale_p = leaves ? 0x1p-200 : 0x1p600;
+    row->scale_q = is_ratio ? row->scale_p : 1.0;
+    return 1;
+}
+
 static int raw_finish(const klfast_state *state, klfast_row *row, double *result) {
-    const weights_state *s = &state->weights;
-    double sum = sum_value(s->first);
-    (void)row;
-    *result = s->flags & HAS_NAN || sum != sum ? NAN : s->flags & IS_INFINITE ? HUGE_VAL : sum;
-    return 0;
+    return raw_sum_finish(&state->weights, row, sum_value(state->weights.first), 0, result);
 }
 
 /* p*log(p/q) = gap + (p - q), where the kernel took it apart. */
 static int raw_divergence_finish(const klfast_state *state, klfast_row *row, double *result) {
-    klfast_state whole = *state;
-    add_sum(&whole.weights.first, state->weights.second);
-    return raw_finish(&whole, row, result);
+    wide_sum whole = state->weights.first;
+    add_sum(&whole, state->weights.second);
+    return raw_sum_finish(&state->weights, row, sum_value(whole), 1, result);
 }
 
 /* first/p + log(sum q / c); no term is negative if c is the sum of q. */
