@@ -91,6 +91,18 @@ HUGE = {
     "opposite": ([1.0] * 64 + [6.8e306] * 65, [6.8e306] * 64 + [1.0] * 65),
     "tiny and huge": ([5e-324, 1e-310, 1.0], [1.7e308, 1.7e308, 1e300]),
 }
+COMPARISONS = ("js_divergence", "total_variation", "hellinger", "jeffreys", "chi2_divergence")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("times", (1, 70))
+@pytest.mark.parametrize("rows", HUGE)
+@pytest.mark.parametrize("operation", COMPARISONS)
+@pytest.mark.parametrize("normalize", (True, False))
+def test_comparisons_of_huge_numbers(normalize, operation, rows, times, level):
+    p, q = (np.tile(row, times) for row in HUGE[rows])
+    if not (normalize and not q.any()):
+        assert_exact(level, operation, p, q, normalize=normalize)
 
 
 def assert_raw_sum(level, operation, *rows):
@@ -128,6 +140,36 @@ def test_raw_kl_beside_huge_numbers(share, dtype, length, level):
         p, q = np.full(length, 0.25, dtype), np.full(length, 0.5, dtype)
         q[place] = share * np.finfo(dtype).max
         assert_raw_sum(level, "kl_divergence", p, q)
+
+
+# The only difference, or everything, is among the smallest numbers.
+SMALL = {
+    "the smallest": ([1, 0], [1, SMALLEST]),
+    "some small number": ([1, 0], [1, 1e-310]),
+    "two": ([3, 4, SMALLEST, 1e-322], [3, 4, 2e-323, 0]),
+    "beside little": ([1e-139, 0], [1e-139, SMALLEST]),
+    "beside much": ([1e200, 0], [1e200, 1e-320]),
+    "beside the most": ([1e308, 1e308, 0], [1e308, 1e308, 1e-300]),
+    "nothing else": (np.arange(5) * SMALLEST, np.arange(5)[::-1] * SMALLEST),
+    "nothing else, near": ([3e-308, 2e-308], [3e-308, np.nextafter(2e-308, 1)]),
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (0, 100, 5000))
+@pytest.mark.parametrize("rows", SMALL)
+@pytest.mark.parametrize("operation", COMPARISONS)
+@pytest.mark.parametrize("normalize", (True, False))
+def test_comparisons_of_what_is_next_to_nothing(normalize, operation, rows, length, level):
+    p, q = (np.append(row, np.zeros(length)) for row in SMALL[rows])
+    for pair in ((p, q), (q, p)):
+        assert_exact(level, operation, *pair, normalize=normalize)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("operation", ("js_divergence", "total_variation", "hellinger"))
+def test_comparisons_of_sums_out_of_proportion(operation, level):
+    assert_exact(level, operation, np.array([1.0, 1.7e-301]), np.array([1.1e-319, 0]))
 
 
 @pytest.mark.parametrize("level", LEVELS)

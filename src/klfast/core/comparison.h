@@ -20,20 +20,34 @@ static int comparison_is_certain(const weights_state *s, int kind, int is_float)
     return kind == TOTAL_VARIATION ? w <= unit * f : w <= unit && w * w <= unit * f;
 }
 
-static double comparison_value(const weights_state *s, int kind, int raw) {
-    double f = sum_value(s->first) / (raw ? 1.0 : sum_value(s->mass));
-    if (s->flags & IS_INFINITE && (kind == JEFFREYS || kind == CHI_SQUARED)) return HUGE_VAL;
+static int has_infinite_term(const weights_state *s, int kind) {
+    return s->flags & IS_INFINITE && (kind == JEFFREYS || kind == CHI_SQUARED);
+}
+
+/* `whole`: what the sum of the terms is divided by, the sum of p or, of raw rows, their scale. */
+static inline double comparison_value(const weights_state *s, double whole, int kind, int raw) {
+    double first = sum_value(s->first), f = (kind == JEFFREYS || kind == CHI_SQUARED ? first : 0.5 * first) / whole;
+    if (has_infinite_term(s, kind)) return HUGE_VAL;
     switch (kind) {
     case JENSEN_SHANNON:
-        if (raw) return 0.5 * f;
-        return s->largest == 0 || 0.5 * f > LN2_DOUBLE ? LN2_DOUBLE : 0.5 * f;
+        return raw || (s->largest != 0 && !(f > LN2_DOUBLE)) ? f : LN2_DOUBLE;
     case TOTAL_VARIATION:
-        return raw || (s->largest > 0 && f < 2.0) ? 0.5 * f : 1.0;
+        return raw || (s->largest > 0 && f < 1.0) ? f : 1.0;
     case HELLINGER:
-        return raw || (s->largest > 0 && f < 2.0) ? sqrt(0.5 * f) : 1.0;
+        if (!raw && !(s->largest > 0 && f < 1.0)) return 1.0;
+        return f > 0x1p-900 && f < HUGE_VAL ? sqrt(f) : sqrt(first) / sqrt(2.0 * whole);
     default:
         return f;
     }
+}
+
+/* Whether terms have left the range, or all that there are may have sunk below the normal numbers: then sums near this are
+ * what they are to be taken of; 0 where all is well, or as well as it can be. */
+static double better_aim(const weights_state *s, const klfast_row *row, int kind) {
+    double first = sum_value(s->first);
+    if (row->aim != 1.0 || has_infinite_term(s, kind)) return 0;
+    if (first == HUGE_VAL) return 0x1p-40;
+    return s->flags & HAS_LOW && first < 0x1p-900 ? 0x1p980 : 0;
 }
 
 /* c = sum p / sum q to the last bit of what is known of both. */
@@ -42,8 +56,8 @@ static void set_quotient(klfast_row *row, wide_sum p, wide_sum q) {
     set_constant(row, c, rest / sum_value(q));
 }
 
-/* After a walk of sums. Rows that go through unusual_comparison.h get both sums near 1, so that no term leaves the range
- * that the result does not leave. */
+/* After a walk of sums. Rows that go through unusual_comparison.h get both sums near 1, or where that is not good enough near
+ * `aim`, so that no term leaves the range that the result does not leave. */
 static int comparison_sums_finish(const weights_state *s, klfast_row *row) {
     wide_sum p = s->mass, q = s->second;
     if (!sums_finish(s, row, sum_value(p), sum_value(q), 1.0)) return 0;
@@ -51,17 +65,21 @@ static int comparison_sums_finish(const weights_state *s, klfast_row *row) {
     int extreme = row->scale_p != 1.0 || row->scale_q != 1.0 || row->repeats > 1 || !is_moderate(sum_value(p) / sum_value(q));
     row->walk = extreme ? WALK_ONE_BY_ONE : WALK_CAREFUL;
     if (extreme) {
-        bring_to_one(&row->scale_p, &p);
-        bring_to_one(&row->scale_q, &q);
+        bring_to(row->aim, &row->scale_p, &p);
+        bring_to(row->aim, &row->scale_q, &q);
+        /* not so far apart that their quotient leaves the range, where only one could be brought there */
+        double most = 0x1p900 * from_bits_f64(bits_f64(fmin(p.high, q.high)) & 0x7ff0000000000000LL);
+        bring_to(fmin(row->aim, most), &row->scale_p, &p);
+        bring_to(fmin(row->aim, most), &row->scale_q, &q);
     }
     set_quotient(row, p, q);
     return 1;
 }
 
-/* What comes after a walk whose constant was not good enough, or whose terms left the range: once more with a better
- * constant; then in double, one element at a time, with both sums near 1. */
-static void plan_repeat(klfast_row *row, double w, int overflows) {
-    row->repeats = overflows && row->repeats < 1 ? 2 : row->repeats + 1;
+/* What comes after a walk whose constant was not good enough (repeats is 1 more), or whose terms left the range (2): once more
+ * with a better constant; then in double, one element at a time, with both sums near `aim`. */
+static void plan_repeat(klfast_row *row, double w, int repeats) {
+    row->repeats = repeats;
     if (row->repeats == 2) {
         row->is_float = 0;
         row->walk = WALK_WIDE_SUMS;
@@ -80,9 +98,10 @@ static int comparison_finish(const klfast_state *state, klfast_row *row, double 
     if (s->flags & HAS_NAN) return 0;
     if (row->repeats < 2 && needs_scaling(s, row)) return 1;
     if (!(p > 0)) return 0;
-    int overflows = sum_value(s->first) == HUGE_VAL && !(s->flags & IS_INFINITE);
-    if (row->repeats < 3 && (overflows || !comparison_is_certain(s, kind, row->is_float))) {
-        plan_repeat(row, w, overflows);
+    double aim = better_aim(s, row, kind);
+    if (aim > 0 || (row->repeats < 3 && !comparison_is_certain(s, kind, row->is_float))) {
+        row->aim = aim > 0 ? aim : row->aim;
+        plan_repeat(row, w, aim > 0 ? 2 : row->repeats + 1);
         return 1;
     }
     klfast_state last = *state;
@@ -91,14 +110,17 @@ static int comparison_finish(const klfast_state *state, klfast_row *row, double 
         double d = difference_any(a, row->constant, b) - row->constant_low * b;
         add_number(&last.weights.first, fabs(d - sum_value(s->second)) - fabs(d));
     }
-    *result = comparison_value(&last.weights, kind, 0);
+    *result = comparison_value(&last.weights, p, kind, 0);
     return 0;
 }
 
-static int raw_comparison_finish(const klfast_state *state, double *result, int kind) {
+static int raw_comparison_finish(const klfast_state *state, klfast_row *row, double *result, int kind) {
     const weights_state *s = &state->weights;
-    *result = s->flags & HAS_NAN ? NAN : comparison_value(s, kind, 1);
-    return 0;
+    double aim = better_aim(s, row, kind);
+    *result = s->flags & HAS_NAN ? NAN : comparison_value(s, row->scale_p, kind, 1);
+    if (s->flags & HAS_NAN || aim == 0) return 0;
+    row->aim = row->scale_p = row->scale_q = aim < 1 ? 0x1p-200 : 0x1p600;
+    return 1;
 }
 
 #define COMPARISON_FINISH(NAME, KIND) \
@@ -106,8 +128,7 @@ static int raw_comparison_finish(const klfast_state *state, double *result, int 
         return comparison_finish(state, row, result, KIND); \
     } \
     static int raw_##NAME##_finish(const klfast_state *state, klfast_row *row, double *result) { \
-        (void)row; \
-        return raw_comparison_finish(state, result, KIND); \
+        return raw_comparison_finish(state, row, result, KIND); \
     }
 COMPARISON_FINISH(js_divergence, JENSEN_SHANNON)
 COMPARISON_FINISH(total_variation, TOTAL_VARIATION)

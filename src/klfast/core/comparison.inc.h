@@ -170,7 +170,7 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
         int usual = tile.is_sound[j] && tile.first[j] <= HIGHEST_SUM;
         s.flags = tile.is_infinite[j] ? IS_INFINITE : 0;
         certain[j] = usual && (raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float)));
-        result[j] = comparison_value(&s, kind, raw);
+        result[j] = comparison_value(&s, raw ? 1.0 : tile.mass[j], kind, raw);
     }
     return lane_bits(certain, LANES);
 }

@@ -43,6 +43,7 @@ enum {
     OUT_OF_SCALE =
         4,     /* numbers so large or small that sums, products or differences leave the normal ones: bring them into range */
     HAS_Y = 8, /* at least one y above -inf */
+    HAS_LOW = 16, /* comparisons: a term may have sunk below the normal numbers */
 };
 
 /* Probabilities. All blocks of a row use the same constant c (see klfast_row), so their sums simply add:
@@ -111,7 +112,7 @@ enum {
     WALK_FAST,      /* with a c that may be a guess or rounded */
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
     WALK_ANCHORED, /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
-    WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near 1 */
+    WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near `aim` */
     WALK_TERMS,      /* logits, Jensen-Shannon: the totals are known */
     WALK_WIDE_TERMS, /* the same, in double */
 };
@@ -139,6 +140,7 @@ typedef struct {
     int walk, repeats, was_summed, is_float, expects_zeros;
     /* Powers of two that bring extreme rows into range; 1 for all others. Scores have the first, and so has their KL's gap. */
     double scale_p, scale_q;
+    double aim; /* comparisons: what WALK_ONE_BY_ONE brings both sums to, another power of two */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
     double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */

@@ -112,7 +112,7 @@ void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer,
     memset(told, 0, sizeof *told);
     told->is_float = rows->type == FLOAT32;
     told->expects_zeros = rows->mask.data != NULL;
-    told->scale_p = told->scale_q = told->constant = 1.0;
+    told->scale_p = told->scale_q = told->aim = told->constant = 1.0;
     told->walk = WALK_FAST;
     told->parameters = &rows->parameters;
     told->temperature = &rows->temperature;

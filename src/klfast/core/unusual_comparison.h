@@ -6,6 +6,10 @@
 #define LOW 0x1p-700
 #define UP 0x1p200
 
+static int is_low(double p, double q, const klfast_row *row) {
+    return p * row->scale_p < LOW && row->constant * (q * row->scale_q) < LOW;
+}
+
 /* log(p/(c*q)) from the numbers as they are given: scaling may have taken one of them out of the range. */
 static double log_ratio_told(double p, double q, const klfast_row *row) {
     return log_ratio_any(p, q) + (log_ratio_any(row->scale_p, row->scale_q) - log_ratio_any(row->constant, 1.0));
@@ -42,22 +46,17 @@ static double comparison_term_any(double a, double cb, double d, int kind) {
 
 /* The same for p and q as they are given. */
 static double comparison_term_of(double p, double q, const klfast_row *row, int kind) {
-    double c = row->constant, c_low = row->constant_low, a = p * row->scale_p, b = q * row->scale_q;
-    double up_a = p * UP * row->scale_p, up_b = q * UP * row->scale_q;
-    if (p == 0 && q == 0) return 0;
-    if (a < LOW && c * b < LOW)
-        return comparison_term_any(up_a, c * up_b, difference_f64(up_a, c, up_b) - c_low * up_b, kind) / UP;
-    double d = difference_any(a, c, b) - c_low * b;
-    int is_low = c * b < LOW / UP || a < LOW / UP, is_far = is_low && p > 0 && q > 0;
-    if (is_far && kind == CHI_SQUARED && a > c * b) return square_over(p, q, row);
-    if (is_far && kind == JEFFREYS) return d * log_ratio_told(p, q, row);
-    return comparison_term_any(a, c * b, d, kind);
+    double c = row->constant, c_low = row->constant_low, up = is_low(p, q, row) ? UP : 1.0;
+    double a = p * up * row->scale_p, b = q * up * row->scale_q, cb = c * b, d = difference_any(a, c, b) - c_low * b;
+    int is_far = (cb < LOW / UP || a < LOW / UP) && !(a < UP * cb && cb < UP * a) && p > 0 && q > 0;
+    if (is_far && kind == CHI_SQUARED && a > cb) return square_over(p, q, row);
+    if (is_far && kind == JEFFREYS) return d * log_ratio_told(p, q, row) / up;
+    return comparison_term_any(a, cb, d, kind) / up;
 }
-#undef LOW
-#undef UP
 
 static void comparison_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
                                    const klfast_row *row, int kind) {
+    int is_plain = row->constant == 1.0 && row->constant_low == 0 && row->scale_p == row->scale_q;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
         double a = p[i] * row->scale_p, b = q[i] * row->scale_q;
@@ -65,6 +64,8 @@ static void comparison_unusual_f64(weights_state *state, const double *p, const 
         state->largest = fmax(state->largest, fmin(p[i], q[i]));
         add_number(&state->mass, a);
         add_number(&state->second, difference_any(a, row->constant, b) - row->constant_low * b);
+        if (is_plain && p[i] == q[i]) continue; /* 0, also where raw numbers leave the range when they are scaled */
+        if (is_low(p[i], q[i], row) && (p[i] > 0 || q[i] > 0)) state->flags |= HAS_LOW;
         add_number(&state->first, comparison_term_of(p[i], q[i], row, kind));
     }
 }

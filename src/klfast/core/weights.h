@@ -59,13 +59,15 @@ static int needs_scaling(const weights_state *s, klfast_row *row) {
     return row->scale_p != 1.0 || row->scale_q != 1.0;
 }
 
-/* Multiplies a scale by the power of two that brings the sum to 1 .. 2, as far as the scale stays in the range. */
-static void bring_to_one(double *scale, wide_sum *sum) {
-    double up = from_bits_f64(0x7fe0000000000000LL - (bits_f64(sum->high) & 0x7ff0000000000000LL));
-    double most = 0x1p1000 / *scale, least = 0x1p-1000 / *scale;
+/* Multiplies a scale by the power of two that brings the sum to `aim` (a power of two) .. 2*aim, as far as the scale stays in
+ * the range. */
+static void bring_to(double aim, double *scale, wide_sum *sum) {
+    double up = aim * from_bits_f64(0x7fe0000000000000LL - (bits_f64(sum->high) & 0x7ff0000000000000LL));
+    double most = 0x1p1000 / *scale, least = 0x1p-1070 / *scale;
     up = up > most ? most : up < least ? least : up;
     *scale *= up;
-    *sum = scaled_sum(*sum, up);
+    sum->high *= up;
+    sum->low *= up;
 }
 
 /* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0
@@ -106,8 +108,8 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
     }
     if (is_sums(row->walk) && is_moderate(p) && is_moderate(q) && !is_moderate(p / q)) {
         wide_sum near_p = s->mass, near_q = s->second;
-        bring_to_one(&row->scale_p, &near_p);
-        bring_to_one(&row->scale_q, &near_q);
+        bring_to(1.0, &row->scale_p, &near_p);
+        bring_to(1.0, &row->scale_q, &near_q);
         return sums_finish(s, row, near_p.high, near_q.high, near_p.high / near_q.high);
     }
     if (is_sums(row->walk)) return sums_finish(s, row, p, q, p / q);
