@@ -82,6 +82,16 @@ MISTAKES = {
         r"weights\[1\]: inf is not a finite non-negative number",
     ),
     "weights of nothing": (lambda: klfast.js_divergence(STACK, weights=[0, 0]), ValueError, "weights: all are 0"),
+    "weights masked": (
+        lambda: klfast.js_divergence(ROW, ROW, weights=np.ma.array([1.0, 2.0], mask=[False, True])),
+        ValueError,
+        "weights: is a masked array, but every distribution needs its share; give the others 0",
+    ),
+    "weights masked, of a stack": (
+        lambda: klfast.js_distance(STACK, weights=np.ma.masked_equal([1, 0], 0)),
+        ValueError,
+        "weights: is a masked array",
+    ),
     "weights words": (
         lambda: klfast.js_divergence(ROW, ROW, weights=["a", "b"]),
         TypeError,

@@ -10,6 +10,8 @@ def shares(name, value, count):
     if value is None:
         return np.full(count, 1 / count)
     given = _checks.as_input(name, value)
+    if given.masked is not None:
+        raise ValueError(f"{name}: is a masked array, but every distribution needs its share; give the others 0")
     if given.array.shape != (count,):
         raise ValueError(f"{name}: shape {given.array.shape} is not ({count},), one for each distribution")
     _checks.weights(given, None)

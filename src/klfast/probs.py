@@ -210,8 +210,8 @@ def js_divergence(
     normalize : bool
         False gives the plain sum of p*log(2p/(p+q))/2 + q*log(2q/(p+q))/2 of the numbers as they are.
     weights : array_like, optional
-        How much each distribution counts: two numbers, or n for a stack; equal by default. They are divided by their sum.
-        The divergence is then sum w_i*D(p_i || m) with m = sum w_i*p_i.
+        How much each distribution counts: two numbers, or n for a stack; equal by default, and no masked array. They are
+        divided by their sum. The divergence is then sum w_i*D(p_i || m) with m = sum w_i*p_i.
 
     Returns
     -------
