@@ -135,8 +135,8 @@ def chi2_divergence(
     -------
     float64 or ndarray of float64
         One value for each distribution, exactly 0 for identical rows; +inf where p > 0 and q = 0; an event impossible in both
-        adds nothing. NaN for rows
-        without any weight, and for empty ones (0 if not normalised).
+        adds nothing. NaN, and not +inf, where p or q has no weight at all, and for empty ones; not normalised, these are sums
+        like any other.
 
     Raises
     ------
@@ -188,8 +188,8 @@ def jeffreys(
     -------
     float64 or ndarray of float64
         One value for each distribution, exactly 0 for identical rows; +inf where one of p and q is 0; an event impossible in
-        both adds nothing. NaN for rows
-        without any weight, and for empty ones (0 if not normalised).
+        both adds nothing. NaN, and not +inf, where p or q has no weight at all, and for empty ones; not normalised, these are
+        sums like any other.
 
     Raises
     ------
@@ -243,8 +243,8 @@ def renyi_divergence(
     -------
     float64 or ndarray of float64
         One value for each distribution, exactly 0 for identical rows, and never less for a higher order. From order 1 on
-        +inf where p > 0 and q = 0; below only for rows without a common event. NaN for rows without any weight, and for
-        empty ones.
+        +inf where p > 0 and q = 0; below only for rows without a common event. NaN, and not +inf, where p or q has no weight at
+        all, and for empty ones.
 
     Raises
     ------

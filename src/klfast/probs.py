@@ -53,7 +53,8 @@ def kl_divergence(
     -------
     float64 or ndarray of float64
         One value for each distribution. Never negative if normalised, exactly 0 for identical rows; +inf where p > 0 and
-        q = 0; p = 0 adds nothing. NaN for rows without any weight, and for empty ones (0 if not normalised).
+        q = 0; p = 0 adds nothing. NaN, and not +inf, where p or q has no weight at all, and for empty ones; not normalised,
+        these are sums like any other.
 
     Raises
     ------
@@ -109,8 +110,8 @@ def cross_entropy(
     Returns
     -------
     float64 or ndarray of float64
-        One value for each distribution; +inf where p > 0 and q = 0; p = 0 adds nothing. NaN for rows without any weight,
-        and for empty ones (0 if not normalised).
+        One value for each distribution; +inf where p > 0 and q = 0; p = 0 adds nothing. NaN, and not +inf, where p or q
+        has no weight at all, and for empty ones; not normalised, these are sums like any other.
 
     Raises
     ------
