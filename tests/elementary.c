@@ -38,14 +38,14 @@ EACH(test_careful_gap_f32, float, careful_gap_f32(x, y))
 EACH(test_careful_gap_f64, double, careful_gap_f64(x, y))
 
 /* f(p, c*q) with a c whose product with q is rounded. */
-#define COMPARISON(NAME, KIND)                                                                                         \
+#define TERM(NAME, KIND)                                                                                               \
     EACH(test_##NAME##_f32, float, comparison_term_f32(x, 0.7f * y, difference_f32(x, 0.7f, y), KIND))                 \
     EACH(test_##NAME##_f64, double, comparison_term_f64(x, 0.7 * y, difference_f64(x, 0.7, y), KIND))
-COMPARISON(jensen_shannon, JENSEN_SHANNON)
-COMPARISON(total_variation, TOTAL_VARIATION)
-COMPARISON(hellinger, HELLINGER)
-COMPARISON(jeffreys, JEFFREYS)
-COMPARISON(chi_squared, CHI_SQUARED)
+TERM(jensen_shannon, JENSEN_SHANNON)
+TERM(total_variation, TOTAL_VARIATION)
+TERM(hellinger, HELLINGER)
+TERM(jeffreys, JEFFREYS)
+TERM(chi_squared, CHI_SQUARED)
 /* exp(x/T) of the core, for a temperature T. */
 static float exp_over_f32(float x, float temperature) {
     klfast_temperature t;
