@@ -343,6 +343,17 @@ def test_a_lost_terminal_leaves_no_output_and_one_that_is_ignored_does_no_harm(t
         assert not list((tmp_path / "outputs").iterdir())
 
 
+def test_a_signal_just_when_the_output_is_there_leaves_none(tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        open(*arguments, **options).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files, "open", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt), _files.whole_file(tmp_path / "out.csv"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_helper_of_these_tests_makes_good_files(tmp_path, capsys):
     """Else they could be content with errors of their own making."""
     (tmp_path / "base.npy").write_bytes(npy(header((4, 6))))

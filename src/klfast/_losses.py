@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from klfast import _checks, _kernels, _layout, _threads
-from klfast._dispatch import OPERATIONS, Labels, is_in_place, run, safe_type
+from klfast import _checks, _dispatch, _kernels, _layout, _threads
+from klfast._dispatch import Labels, is_in_place, run, safe_type
 
 # Options as they are when nobody says otherwise: of what is asked about class ids, and of losses besides.
 USUAL = {"where": None, "temperature": 1.0, "softcap": None, "n_threads": None, "check": False, "dtype": None}
@@ -52,12 +52,15 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
 
 def _quick(operation, x, ids, options, usual):
     """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
+    if type(ids) is not np.ndarray or ids.dtype.kind != "i":
+        return None
     if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
         return None
     axis, ignored = options["axis"], options["ignore_index"]
     if type(axis) is not int or not (ignored is None or (type(ignored) is int and _checks.IDS[0] <= ignored < 0)):
         return None
-    result = _kernels.quick_labels(OPERATIONS[f"logits_{operation}"], x, ids, axis, _threads.get_num_threads)
+    number = _dispatch.OPERATIONS[f"logits_{operation}"]
+    result = _kernels.quick_labels(number, x, ids, axis, _threads.get_num_threads)
     return np.float64(result) if type(result) is float else result
 
 

@@ -183,5 +183,6 @@ def whole_file(path, *, binary=False):
             # A full disk makes closing fail again; the first error is on its way to the user already.
             with contextlib.suppress(OSError):
                 file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        # The name is nobody else's, and the file may be there before `file` is, when a signal comes in between.
+        with contextlib.suppress(FileNotFoundError if file is not None else OSError):
+            os.unlink(temporary)
