@@ -20,7 +20,7 @@ SINGLE = {
     "logits.entropy": klfast.logits.entropy,
     "logits.logsumexp": klfast.logits.logsumexp,
 }
-SHAPES = (1,), (7,), (1, 1), (3, 5), (2, 3, 4), (17, 129), (2, 1, 3, 33), (5, 9000), (70000, 2)
+SHAPES = (1,), (7,), (1, 1), (3, 5), (2, 3, 4), (17, 129), (2, 1, 3, 33), (5, 9000), (4096, 3), (70000, 2)
 
 
 def arguments(name, shape, dtype):

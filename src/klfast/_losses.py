@@ -11,6 +11,9 @@ from klfast._dispatch import Labels, is_in_place, run, safe_type
 USUAL = {"where": None, "temperature": 1.0, "softcap": None, "n_threads": None, "check": False, "dtype": None}
 USUAL_LOSS = USUAL | {"weight": None, "label_smoothing": 0.0, "smooth_over": "all", "z_loss": 0.0}
 
+# With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
+MANY = 2**12
+
 # How many target probabilities are weighted or smoothed at a time.
 SLAB = 2**18
 
@@ -52,7 +55,7 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
 
 def _quick(operation, x, ids, options, usual):
     """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
-    if type(ids) is not np.ndarray or ids.dtype.kind != "i":
+    if type(ids) is not np.ndarray or ids.dtype.kind != "i" or ids.size > MANY:
         return None
     if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
         return None

@@ -59,10 +59,10 @@ static const char *take_mask(const klfast_term_call *call, const slice *part, ch
     return scratch;
 }
 
-/* Where the values for an output are computed: in place if nothing is to be done to them afterwards, and if they are not to
- * overwrite an input, which may have to be looked at again. */
 static int is_scaled(const klfast_term_call *call) { return call->rows.gradients || call->factor.data; }
 
+/* Where the values for an output are computed: in place if nothing is to be done to them afterwards, and if they are not to
+ * overwrite an input, which may have to be looked at again. */
 static void *place_output(const klfast_term_call *call, const slice *part, const klfast_array *array, char *scratch) {
     int is_direct = array->data && !is_scaled(call) && is_native(&call->rows, array) &&
                     is_side_by_side(array, call, part, type_size(call->rows.type));
