@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from klfast import _checks, _dispatch, _kernels, _layout, _threads
+from klfast import _checks, _checks_labels, _dispatch, _kernels, _layout, _threads
 from klfast._dispatch import Labels, is_in_place, run, safe_type
 
 # Options as they are when nobody says otherwise: of what is asked about class ids, and of losses besides.
@@ -60,7 +60,9 @@ def _quick(operation, x, ids, options, usual):
     if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
         return None
     axis, ignored = options["axis"], options["ignore_index"]
-    if type(axis) is not int or not (ignored is None or (type(ignored) is int and _checks.IDS[0] <= ignored < 0)):
+    if type(axis) is not int or not (
+        ignored is None or (type(ignored) is int and _checks_labels.IDS[0] <= ignored < 0)
+    ):
         return None
     number = _dispatch.OPERATIONS[f"logits_{operation}"]
     result = _kernels.quick_labels(number, x, ids, axis, _threads.get_num_threads)
@@ -106,12 +108,12 @@ class _Loss:
             "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
             "is_raw": not normalize,
         }
-        self.ignored = _checks.ignored(ignore_index)
+        self.ignored = _checks_labels.ignored(ignore_index)
         self.n_threads = _threads.resolve(n_threads)
         given = _checks.as_input("target", target)
         self.has_labels = given.array.dtype.kind in "iu" and not given.is_bfloat16
         if not self.has_labels:
-            _checks.target_probabilities(given, self.x)
+            _checks_labels.target_probabilities(given, self.x)
             self.x, self.target = _checks.broadcast([self.x, given])
         shape = self.x.array.shape
         self.axes = _checks.single_axis(axis, len(shape))
@@ -123,7 +125,7 @@ class _Loss:
             self.target = given
             n_classes = shape[self.axes[0]]
             ids = given.array if given.masked is None else target
-            found = _checks.class_ids("target", ids, self.rows, n_classes, self.ignored)
+            found = _checks_labels.class_ids("target", ids, self.rows, n_classes, self.ignored)
             self.ids, are_classes, self.ignored = found
             self.all_count = self.ignored is None or (are_classes and not 0 <= self.ignored < n_classes)
             self.parameters["ignored"] = np.nan if self.ignored is None else self.ignored
@@ -276,12 +278,12 @@ def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, 
     (logits,) = inputs = _checks.inputs({"x": x}, dtype)
     shape = logits.array.shape
     axes = _checks.single_axis(axis, len(shape))
-    ignored = _checks.ignored(ignore_index)
+    ignored = _checks_labels.ignored(ignore_index)
     array = np.asanyarray(ids)
     has_many = array.ndim == len(shape)
     rows = _layout.result_shape(shape, axes, False)
     wanted = (*shape[: axes[0]], array.shape[axes[0]], *shape[axes[0] + 1 :]) if has_many else rows
-    array, _, ignored = _checks.class_ids("ids", array, wanted, shape[axes[0]], ignored)
+    array, _, ignored = _checks_labels.class_ids("ids", array, wanted, shape[axes[0]], ignored)
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)

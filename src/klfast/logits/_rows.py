@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from klfast import _checks, _layout, _threads
+from klfast import _checks, _checks_labels, _layout, _threads
 from klfast._dispatch import run
 from klfast.logits._cross_entropy import cross_entropy
 
@@ -78,7 +78,7 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
     (axis,) = _checks.single_axis(axis, len(shape))
     chosen = _checks.included(None, inputs)
     kept = _layout.result_shape(shape, (axis,), False)
-    ids = None if target is None else _checks.class_ids("target", target, kept, shape[axis], IGNORED)[0]
+    ids = None if target is None else _checks_labels.class_ids("target", target, kept, shape[axis], IGNORED)[0]
     n_threads = _threads.resolve(n_threads)
     if check:
         for one in inputs:
