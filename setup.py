@@ -54,7 +54,7 @@ class BuildKernels(build_ext):
         if "x86_64_v4" in levels and self._try("int main(void) { return 0; }\n", SIDE_BY_SIDE):
             levels["x86_64_v4"] = levels["x86_64_v4"] + SIDE_BY_SIDE
         jobs = [(f"level_{level}", self._for_x86(flags)) for level, flags in reversed(levels.items())]
-        walkers = ("targets", "read", "tell", "walk", "write", "terms", "topk", "share", "share_pool")
+        walkers = ("targets", "read", "tell", "walk", "tiles", "write", "terms", "topk", "share", "share_pool")
         jobs += [(name, shared) for name in walkers]
         jobs.append(("share_openmp", openmp))
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,14 +1,15 @@
 """The same bits along columns as along rows, whatever stands in the column beside.
 
-Columns of a C-ordered array are walked side by side, a line of memory wide, and in another loop than rows (across.inc.h)."""
+Columns of a C-ordered array are walked side by side, some lines of memory wide, and in another loop than rows
+(across.inc.h)."""
 
 import numpy as np
 import pytest
 from cpu_levels import LEVELS, call
 from test_invariance import assert_same_bits
 
-# Several lines of memory of both types, and columns that fill none.
-COLUMNS = 43
+# More than one strip of lines of memory, lines that fill none, and columns that fill no line, of both types.
+COLUMNS = 107
 # Around a step, a run and a block; beyond the rows that are laid out side by side anyway.
 LENGTHS = (129, 255, 512, 577, 1000, 4096, 8193)
 CALLS = [(name, keywords) for name in ("kl_divergence", "cross_entropy", "entropy") for keywords in ({}, {"normalize": False})]
@@ -70,10 +71,25 @@ def test_columns_have_the_bits_of_rows(kind, length, dtype, level):
     rows = [np.ascontiguousarray(array.T) for array in columns]
     for name, keywords in CALLS:
         inputs = 1 if name == "entropy" else 2
-        along_columns = call(level, name, *columns[:inputs], axis=0, **keywords)
+        # how many lines are walked together depends on the number of threads
+        along_columns = call(level, name, *columns[:inputs], axis=0, n_threads=1, **keywords)
         assert_same_bits(along_columns, call(level, name, *rows[:inputs], axis=1, **keywords))
+        assert_same_bits(along_columns, call(level, name, *columns[:inputs], axis=0, n_threads=7, **keywords))
         # lines that begin anywhere, and one array whose rows are not side by side
         shifted = [array[:, 1:] for array in columns[:inputs]]
-        assert_same_bits(call(level, name, *shifted, axis=0, **keywords), along_columns[1:])
+        assert_same_bits(call(level, name, *shifted, axis=0, n_threads=2, **keywords), along_columns[1:])
         mixed = [columns[0], np.asfortranarray(columns[1])][:inputs]
         assert_same_bits(call(level, name, *mixed, axis=0, **keywords), along_columns)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_an_axis_in_the_middle_has_the_bits_of_rows(dtype, level):
+    """Strips of several outer places, some lines apart by a power of two, and rows of one line alone."""
+    random = np.random.default_rng(3)
+    for shape in ((3, 140, 1024), (2, 300, 16), (5, 129, 40)):
+        p, q = (array.astype(dtype) for array in random.gamma(0.5, size=(2, *shape)))
+        rows = [np.ascontiguousarray(np.moveaxis(array, 1, -1)) for array in (p, q)]
+        for threads in (1, 3):
+            found = call(level, "kl_divergence", p, q, axis=1, n_threads=threads)
+            assert_same_bits(found, call(level, "kl_divergence", *rows, axis=-1))

@@ -25,7 +25,8 @@ CORE = ROOT / "src" / "klfast" / "core"
 PROGRAM = ROOT / "tests" / "portable"
 EXPECTED = PROGRAM / "expected.txt"
 ELEMENTARY = ROOT / "tests" / "elementary.c"
-SOURCES = [*sorted(PROGRAM.glob("*.c")), *(CORE / f"{name}.c" for name in ("walk", "tell", "read", "write", "terms", "topk"))]
+WALKERS = ("walk", "tiles", "tell", "read", "write", "terms", "topk")
+SOURCES = [*sorted(PROGRAM.glob("*.c")), *(CORE / f"{name}.c" for name in WALKERS)]
 CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 
 

@@ -36,7 +36,7 @@ cdef extern from "kernels.h" nogil:
         int operation_id, type
         const klfast_level *level
         const klfast_operation *operation
-        Py_ssize_t unit, units, scratch_bytes
+        Py_ssize_t unit, parts, units, scratch_bytes
         int is_written, is_capped
     ctypedef struct klfast_term_call:
         klfast_rows rows
@@ -67,10 +67,10 @@ cdef extern from "kernels.h" nogil:
         ENTR, REL_ENTR, KL_DIV
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)
-    void klfast_plan(klfast_rows *)
+    void klfast_plan(klfast_rows *, int)
     int klfast_is_idle(const klfast_rows *, Py_ssize_t)
     void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
-    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t)
+    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t, Py_ssize_t)
     void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
     int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
     void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, void *)

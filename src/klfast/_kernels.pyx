@@ -148,30 +148,33 @@ cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thr
 
 cdef void share_blocks(walked *call, klfast_group *group, Py_ssize_t units, Py_ssize_t blocks, int n_threads) noexcept nogil:
     """Few long rows: each thread walks some of the blocks, which are then added up in their order."""
-    cdef Py_ssize_t unit
+    cdef Py_ssize_t unit, part
     call.group = group
     for unit in range(units):
         if klfast_is_idle(call.rows, unit):
             continue
-        klfast_begin_group(group, call.rows, unit)
-        while True:
-            klfast_share(walk_blocks, call, blocks, n_threads)
-            if not klfast_end_group(group, call.rows, call.states, blocks, call.results):
+        for part in range(call.rows.parts):
+            klfast_begin_group(group, call.rows, unit, part)
+            if group.count < 1:
                 break
-        if call.rows.is_written:
-            klfast_share(write_blocks, call, blocks, n_threads)
+            while True:
+                klfast_share(walk_blocks, call, blocks, n_threads)
+                if not klfast_end_group(group, call.rows, call.states, blocks, call.results):
+                    break
+            if call.rows.is_written:
+                klfast_share(write_blocks, call, blocks, n_threads)
 
 
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     """Writes one number per row (or per label) into results. `rows` names arrays, lengths and the operation."""
     rows.level = chosen
-    klfast_plan(rows)
+    if rows.outer_count * rows.row_count * rows.length < SMALL_WORK:
+        n_threads = 1
+    klfast_plan(rows, n_threads)
     cdef Py_ssize_t units = rows.units
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
     cdef walked call = walked(rows, NULL, NULL, results, NULL)
     cdef klfast_group group
-    if rows.outer_count * rows.row_count * rows.length < SMALL_WORK:
-        n_threads = 1
     cdef bint by_unit = n_threads <= 1 or blocks == 1 or units >= 4 * n_threads
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, units if by_unit else blocks))  # each needs memory
     try:

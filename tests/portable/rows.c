@@ -167,7 +167,7 @@ static void print_case(const row_case *one, uint64_t number) {
         rows.labels = (klfast_array){(char *)labels, 0, 8 * rows.label_count, 8, 2 * INT64};
     if (operation->write) rows.out_a = array_of(one, out_a);
     if (operation->write && operation->inputs == 2 && !has_weights_beside(one->operation)) rows.out_b = array_of(one, out_b);
-    klfast_plan(&rows);
+    klfast_plan(&rows, 1);
     void *scratch = memory(rows.scratch_bytes);
     for (ptrdiff_t unit = 0; unit < rows.units; unit++) klfast_walk_unit(&rows, unit, results, scratch);
     printf("row %s %s %s %s %td", NAME[one->operation], TYPE_NAME[one->type], CONTENT_NAME[one->content],

@@ -1,11 +1,84 @@
-/* Rows of probabilities whose elements lie apart, while those of neighbouring rows share lines of memory: LANES rows are walked
- * together, without being laid out one by one first.
+/* Rows of probabilities whose elements lie apart, while those of neighbouring rows share lines of memory: a strip of up to
+ * KLFAST_PARTS lines, with LANES rows in each, is walked together, without being laid out row by row first.
  *
  * Vectors run across the rows, as in a tile. What a step folds are the same four entries of every row that the row's own
- * sweep would fold onto its lane j, and they are folded onto sweep j here: the bits are the same. Only the fast variant is
- * here; rows that it does not take are reported, and walked one by one. */
+ * sweep would fold onto its lane j, and they are folded onto lane j of that row here: the bits are the same. Only the fast
+ * variant is here; rows that it does not take are reported, and walked one by one.
+ *
+ * Memory sets the pace. All lines of an element are asked for together, a little before they are taken: lines that lie apart
+ * come slowly, and where their distance is a power of two, there is no place in the cache for many of them. */
 
-/* The entries first, first + LANES, ... of every row; behind the end `neutral`. `stride` is in bytes. */
+enum {
+    F(STRETCH) = RUN_LENGTH, /* so many elements of every row are taken lane by lane */
+    F(LANES_AHEAD) = 2,      /* so many lanes before they are taken, lines are asked for */
+    F(ONLY_SUMS) = OPERATIONS, /* what else than an operation a walk may be for */
+};
+
+/* The sums of the rows of one line: lane j of row k is at [j].high[k]. What is watched is watched for all lanes at once. */
+typedef struct {
+    F(lanes) mass[LANES], first[LANES], second[LANES];
+    REAL lowest[LANES];
+    INTEGER sign[LANES], impossible[LANES];
+} F(side);
+
+/* Some elements of a strip: where they begin. */
+typedef struct {
+    const char *p, *q;
+    ptrdiff_t length;
+} F(stretch);
+
+static ALWAYS_INLINE void F(begin_side)(F(side) *side) {
+    F(sweep) empty;
+    F(begin_sweep)(&empty);
+    for (int j = 0; j < LANES; j++) {
+        F(store_lanes)(&side->mass[j], &empty.mass);
+        F(store_lanes)(&side->first[j], &empty.first);
+        F(store_lanes)(&side->second[j], &empty.second);
+    }
+    for (int j = 0; j < LANES; j++) {
+        side->lowest[j] = empty.lowest[j];
+        side->sign[j] = side->impossible[j] = 0;
+    }
+}
+
+static ALWAYS_INLINE void F(load_lanes)(F(lanes) *local, const F(lanes) *sum) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        local->high[j] = sum->high[j];
+#if CARRY
+        local->low[j] = sum->low[j];
+#endif
+    }
+}
+
+static ALWAYS_INLINE void F(keep_watch)(F(side) *side, const F(sweep) *local) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        side->lowest[j] = local->lowest[j] < side->lowest[j] ? local->lowest[j] : side->lowest[j];
+        side->sign[j] |= local->sign[j];
+        side->impossible[j] |= local->impossible[j];
+    }
+}
+
+/* Asks for all lines of one element, and for what they reach into if they do not begin where the cache's lines do. They are to
+ * come no nearer than the second cache: the nearest is full of sums. */
+static ALWAYS_INLINE void F(prefetch_element)(const char *lines, ptrdiff_t parts) {
+    for (ptrdiff_t part = 0; part < parts; part++) __builtin_prefetch(lines + part * KLFAST_LINE_BYTES, 0, 2);
+    __builtin_prefetch(lines + parts * KLFAST_LINE_BYTES - 1, 0, 2);
+}
+
+/* Asks for `count` elements, LANES apart, of a stretch. */
+static ALWAYS_INLINE void F(prefetch_lane)(const F(stretch) *stretch, const klfast_strip *strip, ptrdiff_t first,
+                                           ptrdiff_t count, const int same) {
+    for (ptrdiff_t k = 0; k < count; k++) {
+        ptrdiff_t i = first + k * LANES;
+        if (i >= stretch->length) break;
+        F(prefetch_element)(stretch->p + i * strip->p_stride, strip->parts);
+        if (!same) F(prefetch_element)(stretch->q + i * strip->q_stride, strip->parts);
+    }
+}
+
+/* The entries first, first + LANES, ... of every row of a line; behind the end `neutral`. `stride` is in bytes. */
 static ALWAYS_INLINE void F(gather_step)(REAL *step, const char *lines, ptrdiff_t stride, ptrdiff_t first,
                                          ptrdiff_t length, const REAL *neutral, const int is_whole) {
     FULLY_UNROLLED
@@ -17,102 +90,181 @@ static ALWAYS_INLINE void F(gather_step)(REAL *step, const char *lines, ptrdiff_
     }
 }
 
-/* Where two arrays of rows lie; lines of one element are `stride` bytes apart. */
-typedef struct {
-    const char *p, *q;
-    ptrdiff_t p_stride, q_stride, length;
-} F(lines);
+/* A step as in the row's own sweep: the last one of the divergence takes zeros, in that of the cross-entropy q is c behind the
+ * end: `other`. */
+static ALWAYS_INLINE void F(across_step)(F(sweep) *local, const REAL *p, const REAL *q, const REAL *other,
+                                         const F(constants) *row, const int operation, const int is_last) {
+    if (operation == F(ONLY_SUMS)) {
+        F(fold)(&local->mass, p);
+        F(fold)(&local->second, q);
+    } else if (operation == KL_DIVERGENCE) F(divergence_step)(local, p, q, p, row, is_last, F(SCALED));
+    else if (operation == RAW_KL_DIVERGENCE) F(divergence_step)(local, p, q, p, row, is_last, F(RAW));
+    else F(cross_entropy_step)(local, p, other, p, q, row, 0, operation == ENTROPY);
+}
 
-/* One step of every lane, from entry `first` on. The last step of a row is as in its own sweep: that of the divergence takes
- * zeros, in that of the cross-entropy q is c behind the end. Lane after lane, so that a step stays within few pages. */
-static ALWAYS_INLINE void F(across_step)(F(sweep) *sweeps, const F(lines) *lines, ptrdiff_t first, const F(constants) *row,
-                                         const int operation, const int is_whole) {
-    const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE, same = operation == ENTROPY;
-    const int way = operation == RAW_KL_DIVERGENCE ? F(RAW) : F(SCALED);
-    for (int j = 0; j < LANES; j++) {
-        REAL p[STEP], q[STEP], rest[STEP];
-        ptrdiff_t start = first + j, steps = first * LANES + j * STEP;
-        F(prefetch_step)(&row->ahead_p, steps);
-        if (!same) F(prefetch_step)(&row->ahead_q, steps);
-        F(gather_step)(p, lines->p, lines->p_stride, start, lines->length, F(zeros), is_whole);
-        F(gather_step)(rest, lines->q, lines->q_stride, start, lines->length, F(zeros), is_whole);
-        if (is_divergence) F(divergence_step)(&sweeps[j], p, rest, p, row, !is_whole, way);
-        else {
-            F(gather_step)(q, lines->q, lines->q_stride, start, lines->length, row->c, is_whole);
-            F(cross_entropy_step)(&sweeps[j], p, q, p, rest, row, 0, same);
+/* Lane j of the rows of one line. */
+static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretch, const klfast_strip *strip, int j,
+                                         const F(constants) *row, const int operation) {
+    const int is_closely_summed = operation == CROSS_ENTROPY || operation == ENTROPY;
+    const int run = is_closely_summed ? CLOSE_RUN : RUN_LENGTH;
+    REAL p[STEP], q[STEP], other[STEP];
+    F(sweep) local;
+    F(begin_sweep)(&local);
+    F(load_lanes)(&local.mass, &side->mass[j]);
+    F(load_lanes)(&local.first, &side->first[j]);
+    F(load_lanes)(&local.second, &side->second[j]);
+    ptrdiff_t first = 0, length = stretch->length;
+    for (; first + STEP <= length; first += STEP) {
+        F(gather_step)(p, stretch->p, strip->p_stride, first + j, length, F(zeros), 1);
+        F(gather_step)(q, stretch->q, strip->q_stride, first + j, length, F(zeros), 1);
+        F(across_step)(&local, p, q, q, row, operation, 0);
+        if ((first + STEP) % run == 0) F(end_runs)(&local);
+    }
+    if (first % run != 0) F(end_runs)(&local);
+    if (first < length) {
+        F(gather_step)(p, stretch->p, strip->p_stride, first + j, length, F(zeros), 0);
+        F(gather_step)(q, stretch->q, strip->q_stride, first + j, length, F(zeros), 0);
+        F(gather_step)(other, stretch->q, strip->q_stride, first + j, length, row->c, 0);
+        F(across_step)(&local, p, q, other, row, operation, 1);
+        F(end_runs)(&local);
+    }
+    F(keep_watch)(side, &local);
+    F(store_lanes)(&side->mass[j], &local.mass);
+    F(store_lanes)(&side->first[j], &local.first);
+    F(store_lanes)(&side->second[j], &local.second);
+}
+
+/* A stretch, lane by lane, while lines of its later lanes and of the `next` one are asked for. */
+static ALWAYS_INLINE void F(across_stretch)(F(side) *sides, const F(stretch) *stretch, const F(stretch) *next,
+                                            const klfast_strip *strip, const F(constants) *row, const int operation) {
+    const int same = operation == ENTROPY;
+    ptrdiff_t parts = strip->parts, at_once = (F(STRETCH) / LANES + parts - 1) / parts;
+    for (int j = 0; j < LANES; j++)
+        for (ptrdiff_t part = 0; part < parts; part++) {
+            int later = j + F(LANES_AHEAD);
+            F(prefetch_lane)(later < LANES ? stretch : next, strip, later % LANES + part * at_once * LANES, at_once, same);
+            F(stretch) line = {stretch->p + part * KLFAST_LINE_BYTES, stretch->q + part * KLFAST_LINE_BYTES, stretch->length};
+            F(across_lane)(&sides[part], &line, strip, j, &row[part], operation);
+        }
+}
+
+/* Asks for what later rows will be sampled at, as far as it lies among elements start ... start + STRETCH - 1. */
+static NOINLINE void F(prefetch_sample)(const klfast_strip *strip, ptrdiff_t start, int same) {
+    for (ptrdiff_t sample = 0; sample < KLFAST_SAMPLES; sample++) {
+        ptrdiff_t first = sample * strip->sample_gap, end = smaller(first + strip->sample_length, start + F(STRETCH));
+        for (ptrdiff_t i = first > start ? first : start; i < end; i++) {
+            F(prefetch_element)(strip->later_p + i * strip->p_stride, strip->parts);
+            if (!same) F(prefetch_element)(strip->later_q + i * strip->q_stride, strip->parts);
         }
     }
 }
 
-static ALWAYS_INLINE void F(across_sweep)(F(sweep) *sweeps, const F(lines) *lines, const F(constants) *row,
-                                          const int operation) {
-    const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE;
-    const int run = is_divergence ? RUN_LENGTH : CLOSE_RUN;
-    ptrdiff_t length = lines->length, whole = length - length % STEP;
-    for (int j = 0; j < LANES; j++) F(begin_sweep)(&sweeps[j]);
-    for (ptrdiff_t i = 0; i < whole; i += run) {
-        for (ptrdiff_t r = i; r < whole && r < i + run; r += STEP)
-            F(across_step)(sweeps, lines, r, row, operation, 1);
-        for (int j = 0; j < LANES; j++) F(end_runs)(&sweeps[j]);
-    }
-    if (whole == length) return;
-    F(across_step)(sweeps, lines, whole, row, operation, 0);
-    for (int j = 0; j < LANES; j++) F(end_runs)(&sweeps[j]);
+static ALWAYS_INLINE F(stretch) F(stretch_at)(const klfast_strip *strip, ptrdiff_t start) {
+    F(stretch) stretch = {strip->p + start * strip->p_stride, strip->q + start * strip->q_stride,
+                          smaller(strip->length - start, F(STRETCH))};
+    if (start >= strip->length) stretch = (F(stretch)){strip->next_p, strip->next_q, smaller(strip->length, F(STRETCH))};
+    return stretch;
 }
 
-static ALWAYS_INLINE void F(pick_lanes)(F(lanes) *own, const F(sweep) *sweeps, size_t field, int row) {
-    for (int j = 0; j < LANES; j++) {
-        const F(lanes) *sum = (const F(lanes) *)((const char *)&sweeps[j] + field);
-        own->high[j] = sum->high[row];
+static ALWAYS_INLINE void F(across_sweep)(F(side) *sides, const klfast_strip *strip, const F(constants) *row,
+                                          const int operation) {
+    F(stretch) stretch = F(stretch_at)(strip, 0);
+    for (ptrdiff_t part = 0; part < strip->parts; part++) F(begin_side)(&sides[part]);
+    for (ptrdiff_t start = 0; start < strip->length; start += F(STRETCH)) {
+        F(stretch) next = F(stretch_at)(strip, start + F(STRETCH));
+        if (strip->sample_length > 0) F(prefetch_sample)(strip, strip->start + start, operation == ENTROPY);
+        F(across_stretch)(sides, &stretch, &next, strip, row, operation);
+        stretch = next;
+    }
+}
+
+/* The lanes of every row as one sum, as lane_total adds them: for all rows of a line at once. */
+static ALWAYS_INLINE void F(side_totals)(wide_sum *totals, const F(lanes) *sums) {
+    double high[LANES * LANES];
 #if CARRY
-        own->low[j] = sum->low[row];
+    double low[LANES * LANES];
+#endif
+    for (int j = 0; j < LANES; j++) {
+        AS_LOOP
+        for (int k = 0; k < LANES; k++) {
+            high[j * LANES + k] = sums[j].high[k];
+#if CARRY
+            low[j * LANES + k] = sums[j].low[k];
+#endif
+        }
+    }
+    for (int half = LANES / 2 * LANES; half >= LANES; half /= 2) {
+        AS_LOOP
+        for (int i = 0; i < half; i++) {
+            double both = high[i] + high[half + i];
+#if CARRY
+            double part = both - high[i];
+            low[i] += low[half + i] + ((high[i] - (both - part)) + (high[half + i] - part));
+#endif
+            high[i] = both;
+        }
+    }
+    for (int k = 0; k < LANES; k++) {
+        totals[k] = (wide_sum){high[k], 0.0};
+#if CARRY
+        if (fabs(high[k]) <= 0x1.fffffffffffffp1023) totals[k].low = low[k];
 #endif
     }
 }
 
-/* What the sweep of one row alone would have gathered. */
-static ALWAYS_INLINE void F(pick_row)(F(sweep) *own, const F(sweep) *sweeps, int row) {
-    F(pick_lanes)(&own->mass, sweeps, offsetof(F(sweep), mass), row);
-    F(pick_lanes)(&own->first, sweeps, offsetof(F(sweep), first), row);
-    F(pick_lanes)(&own->second, sweeps, offsetof(F(sweep), second), row);
-    for (int j = 0; j < LANES; j++) {
-        own->lowest[j] = sweeps[j].lowest[row];
-        own->sign[j] = sweeps[j].sign[row];
-        own->impossible[j] = sweeps[j].impossible[row];
-        own->largest[j] = 0;
-    }
+/* What the sweep of row k alone would have concluded of these sums. */
+static ALWAYS_INLINE int F(conclude_row)(weights_state *state, const F(side) *side, int k, const klfast_row *told,
+                                         const int operation) {
+    const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE;
+    if (operation == F(ONLY_SUMS)) return 1;
+    int in_range = is_divergence ? F(divergence_in_range)(told) : F(cross_entropy_in_range)(told);
+    REAL allowed = is_divergence ? F(lowest_of_divergence)((REAL)told->constant) : SMALLEST_NORMAL;
+    return in_range & F(is_trusted)(state, side->lowest[k], side->sign[k], side->impossible[k], allowed);
 }
 
-static ALWAYS_INLINE unsigned F(across)(klfast_state *states, const F(lines) *lines, const klfast_row *told,
-                                        const int operation) {
-    F(sweep) sweeps[LANES], own;
-    F(constants) row;
+static ALWAYS_INLINE unsigned F(conclude_side)(klfast_state *states, const F(side) *side, const klfast_row *told,
+                                               const int operation) {
+    wide_sum mass[LANES], first[LANES], second[LANES];
     unsigned taken = 0;
-    row.ahead_p = told->ahead_a;
-    row.ahead_q = told->ahead_b;
-    for (int j = 0; j < LANES; j++) {
-        row.c[j] = (REAL)told[j].constant;
-        row.c_low[j] = 0;
-        row.limit[j] = INFINITY;
-    }
-    F(across_sweep)(sweeps, lines, &row, operation);
+    F(side_totals)(first, side->first);
+    F(side_totals)(second, side->second);
+    F(side_totals)(mass, operation == ENTROPY ? side->second : side->mass);
     for (int k = 0; k < LANES; k++) {
-        const int is_divergence = operation == KL_DIVERGENCE || operation == RAW_KL_DIVERGENCE;
-        int in_range = is_divergence ? F(divergence_in_range)(&told[k]) : F(cross_entropy_in_range)(&told[k]);
-        REAL lowest = is_divergence ? F(lowest_of_divergence)(row.c[k]) : SMALLEST_NORMAL;
-        memset(&states[k], 0, sizeof states[k]);
-        F(pick_row)(&own, sweeps, k);
-        if (operation == ENTROPY) own.mass = own.second;
-        if (in_range && F(conclude)(&states[k].weights, &own, lowest, 0)) taken |= 1u << k;
+        weights_state *state = &states[k].weights;
+        memset(state, 0, sizeof *state);
+        state->mass = mass[k];
+        state->first = first[k];
+        state->second = second[k];
+        taken |= (unsigned)F(conclude_row)(state, side, k, &told[k], operation) << k;
     }
     return taken;
 }
 
+static ALWAYS_INLINE void F(across)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told,
+                                    unsigned *taken, const int operation) {
+    F(side) sides[KLFAST_PARTS];
+    F(constants) row[KLFAST_PARTS];
+    for (ptrdiff_t part = 0; part < strip->parts; part++)
+        for (int j = 0; j < LANES; j++) {
+            row[part].c[j] = (REAL)told[part][j].constant;
+            row[part].c_low[j] = 0;
+            row[part].limit[j] = INFINITY;
+        }
+    F(across_sweep)(sides, strip, row, operation);
+    for (ptrdiff_t part = 0; part < strip->parts; part++)
+        taken[part] = F(conclude_side)(states[part], &sides[part], told[part], operation);
+}
+
+static NOINLINE void F(across_sums)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told,
+                                    unsigned *taken) {
+    F(across)(states, strip, told, taken, F(ONLY_SUMS));
+}
+
 #define ACROSS(NAME, OPERATION) \
-    static unsigned F(across_##NAME)(klfast_state *states, const void *a, ptrdiff_t a_stride, const void *b, \
-                                     ptrdiff_t b_stride, ptrdiff_t length, const klfast_row *told) { \
-        F(lines) lines = {a, b, a_stride, b_stride, length}; \
-        return F(across)(states, &lines, told, OPERATION); \
+    static void F(across_##NAME)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told, \
+                                 unsigned *taken) { \
+        if (told[0]->walk == WALK_SUMS) F(across_sums)(states, strip, told, taken); \
+        else F(across)(states, strip, told, taken, OPERATION); \
     }
 ACROSS(kl_divergence, KL_DIVERGENCE)
 ACROSS(raw_kl_divergence, RAW_KL_DIVERGENCE)

@@ -61,6 +61,23 @@ enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, I
  * as a line of memory holds, 16 floats or 8 doubles. As many lanes has a tile. */
 #define KLFAST_LINE_BYTES 64
 #define KLFAST_GROUP 16
+/* Lines that lie side by side and are walked together: four come from memory hardly later than one. */
+#define KLFAST_PARTS 4
+/* In so many places rows are sampled: see tell.c. */
+#define KLFAST_SAMPLES 8
+
+/* A block of rows that lie side by side: element i of all of them is in `parts` lines of memory, which begin at
+ * p + i * p_stride, and of a second array at q + i * q_stride. */
+typedef struct {
+    const char *p, *q;
+    ptrdiff_t p_stride, q_stride; /* in bytes */
+    ptrdiff_t length, parts;
+    const char *next_p, *next_q; /* what will be read after this, with the same strides */
+    /* Rows that will be walked after these are sampled first: see klfast_sample. `start` is the number of the first element
+     * here. */
+    const char *later_p, *later_q;
+    ptrdiff_t start, sample_length, sample_gap;
+} klfast_strip;
 
 typedef struct {
     /* One block of a row -> its state (whatever it held before). `a` and `b` are contiguous, `length` <= block_length. */
@@ -69,11 +86,10 @@ typedef struct {
     void (*join)(klfast_state *into, const klfast_state *next, const klfast_row *row);
     /* The whole row -> *result, and 0; or 1 if the row must be walked again with what `row` now says. */
     int (*finish)(const klfast_state *state, klfast_row *row, double *result);
-    /* The same block of KLFAST_LINE_BYTES of rows that lie side by side, element i of all of them `a_stride` bytes behind the
-     * one before, told WALK_FAST -> their states. Returns bits that say which rows it took; the others have to be walked one
+    /* The same block of all rows of a strip, all told WALK_FAST or all WALK_SUMS -> their states: states[part] and
+     * told[part] are those of one line. taken[part]: bits that say which rows it took; the others have to be walked one
      * by one. NULL where rows are always laid out first. */
-    unsigned (*across)(klfast_state *states, const void *a, ptrdiff_t a_stride, const void *b, ptrdiff_t b_stride,
-                       ptrdiff_t length, const klfast_row *told);
+    void (*across)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told, unsigned *taken);
     /* Short rows, one in each of the first `count` lanes: element i of all of them begins at i * LANES, and `length` is
      * that of all lanes together; so it is in the outputs, which are NULL where none are wanted. Returns bits that say which
      * lanes have a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
@@ -164,11 +180,12 @@ typedef struct {
     ptrdiff_t parts, strip;  /* of so many parts, and so many rows, is a unit of work */
     ptrdiff_t units;         /* how many units of work there are */
     ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
-    int is_tiled, is_written;
+    int is_tiled, is_strips, is_written;
     int is_capped; /* a copy of a row to which the softcap has been applied */
 } klfast_rows;
 
-void klfast_plan(klfast_rows *rows);
+/* For so many threads. */
+void klfast_plan(klfast_rows *rows, int n_threads);
 
 /* Whether no row of the unit counts. */
 int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit);
@@ -176,14 +193,15 @@ int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit);
 /* The rows of unit number `unit` -> their results. */
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch);
 
-/* The same in steps, for blocks that are shared out over threads: begin; then all blocks, each with its own states; then
- * end, which joins the blocks in order, and says whether they have to be walked again. */
+/* The same in steps, part by part, for blocks that are shared out over threads: begin; then all blocks, each with its own
+ * states; then end, which joins the blocks in order, and says whether they have to be walked again. A part beyond the last
+ * row has a count below 1. */
 typedef struct {
     klfast_row told[KLFAST_GROUP];
     int is_done[KLFAST_GROUP];
     ptrdiff_t part, outer, first, count; /* rows first, first + 1, ... */
 } klfast_group;
-void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit);
+void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part);
 void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
                        void *scratch);
 int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,

@@ -105,8 +105,20 @@ static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {
     F(end_run)(&sums->second);
 }
 
-/* The sums of a sweep; returns 0 if they cannot be trusted: zeros or negative entries where the loop expects none, or
- * numbers that leave the range in which its terms are exact. */
+/* Whether the sums of a sweep can be trusted: not where zeros or negative entries are where the loop expects none, or
+ * numbers leave the range in which its terms are exact. */
+static ALWAYS_INLINE int F(is_trusted)(weights_state *state, REAL lowest, INTEGER sign, INTEGER impossible,
+                                       REAL lowest_allowed) {
+    if (impossible < 0) state->flags |= IS_INFINITE;
+    /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
+    int unclear = state->first.high != state->first.high;
+    int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
+    int tiny =
+        (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
+    return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && !unclear && state->largest < INFINITY;
+}
+
+/* The sums of a sweep; returns whether they can be trusted. */
 static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
     F(sweep) s;
     for (int j = 0; j < LANES; j++) {
@@ -122,19 +134,11 @@ static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums,
             s.impossible[j] |= s.impossible[half + j];
             if (careful) s.largest[j] = s.largest[half + j] > s.largest[j] ? s.largest[half + j] : s.largest[j];
         }
-    REAL lowest = s.lowest[0], largest = s.largest[0];
-    INTEGER sign = s.sign[0], impossible = s.impossible[0];
     state->mass = F(lane_total)(&sums->mass);
     state->first = F(lane_total)(&sums->first);
     state->second = F(lane_total)(&sums->second);
-    state->largest = (double)largest;
-    if (impossible < 0) state->flags |= IS_INFINITE;
-    /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
-    int unclear = state->first.high != state->first.high;
-    int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
-    int tiny =
-        (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
-    return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && !unclear && largest < INFINITY;
+    state->largest = (double)s.largest[0];
+    return F(is_trusted)(state, s.lowest[0], s.sign[0], s.impossible[0], lowest_allowed);
 }
 
 static void F(wide_sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const klfast_row *row);

@@ -1,4 +1,4 @@
-/* What reading, walking and writing rows share. Only for walk.c, tell.c, read.c and write.c. */
+/* What reading, walking and writing rows share. Only for walk.c, tiles.c, tell.c, read.c and write.c. */
 #ifndef KLFAST_ROWS_H
 #define KLFAST_ROWS_H
 
@@ -18,8 +18,6 @@ static inline ptrdiff_t type_size(int type) {
 static inline ptrdiff_t in_elements(int type, ptrdiff_t bytes) {
     return type == FLOAT32 ? bytes / (ptrdiff_t)sizeof(float) : bytes / (ptrdiff_t)sizeof(double);
 }
-
-static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* Whether neighbouring rows share the lines of memory that a row's elements are spread over. */
 static inline int is_across(const klfast_array *array) {
@@ -60,8 +58,22 @@ static inline ptrdiff_t first_row(const klfast_rows *rows, const klfast_group *g
     return group->outer * rows->row_count + group->first;
 }
 
+/* walk.c */
+/* The rows of a part of a unit. */
+void klfast_place_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part);
+/* Which lines to ask for while a group is computed. `steps` have been taken in this part. */
+klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, ptrdiff_t steps);
+double *klfast_results_of(const klfast_group *group, const klfast_rows *rows, double *results);
+void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch);
+
+/* tiles.c */
+void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results);
+
 /* tell.c */
 void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row);
+/* In KLFAST_SAMPLES places, `gap` elements apart, so many elements of a row tell what it is likely to sum to; 0 for a row that
+ * is not sampled. */
+ptrdiff_t klfast_sample(const klfast_rows *rows, ptrdiff_t *gap);
 /* Label number `which` of a row: what it counts, and its logit, -inf where a mask excludes it. `a` and `mask` begin at the
  * row. */
 void klfast_tell_label(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *mask,

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
 static inline int32_t bits_f32(float x) {
     int32_t i;
     memcpy(&i, &x, sizeof i);

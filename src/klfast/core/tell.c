@@ -2,7 +2,6 @@
 #include "rows.h"
 
 enum {
-    SAMPLES = 8,
     SHORTEST_SAMPLE = 4,
     LONGEST_SAMPLE = 128, /* multiples of four */
     NEVER_SAMPLED = 64,   /* rows below this length are summed at once */
@@ -26,7 +25,7 @@ static void add_up_sample(double sum[4], const klfast_rows *rows, const klfast_a
 #define ADD_UP_NATIVE(NAME, TYPE) \
     static inline void NAME##_apart(double sum[4], const char *at, ptrdiff_t stride, ptrdiff_t gap, ptrdiff_t length) { \
         double a = 0, b = 0, c = 0, d = 0; \
-        for (ptrdiff_t s = 0; s < SAMPLES; s++, at += gap * stride) \
+        for (ptrdiff_t s = 0; s < KLFAST_SAMPLES; s++, at += gap * stride) \
             for (ptrdiff_t i = 0; i < length; i += 4) { \
                 const char *four = at + i * stride; \
                 a += (double)*(const TYPE *)four; \
@@ -44,16 +43,24 @@ ADD_UP_NATIVE(add_up_floats, float)
 ADD_UP_NATIVE(add_up_doubles, double)
 #undef ADD_UP_NATIVE
 
+ptrdiff_t klfast_sample(const klfast_rows *rows, ptrdiff_t *gap) {
+    int is_long = rows->length > rows->operation->block_length, constant = rows->operation->constant;
+    int is_summed = constant == SUMMED_QUOTIENT || (!is_long && constant == EXACT_QUOTIENT);
+    if (rows->length < NEVER_SAMPLED || constant == NO_CONSTANT || is_summed) return 0;
+    ptrdiff_t length = is_long ? LONGEST_SAMPLE : SHORTEST_SAMPLE;
+    *gap = (rows->length - length) / (KLFAST_SAMPLES - 1);
+    return length;
+}
+
 /* The sum that a sample lets expect for the whole row; 0 if it makes no sense. */
 static double expected_sum(const klfast_rows *rows, const klfast_array *array, const klfast_array *mask,
-                           ptrdiff_t sample_length) {
+                           ptrdiff_t sample_length, ptrdiff_t gap) {
     double sum[4] = {0};
-    ptrdiff_t gap = (rows->length - sample_length) / (SAMPLES - 1);
     if (mask->data || !is_native(rows, array))
-        for (ptrdiff_t s = 0; s < SAMPLES; s++) add_up_sample(sum, rows, array, mask, s * gap, sample_length);
+        for (ptrdiff_t s = 0; s < KLFAST_SAMPLES; s++) add_up_sample(sum, rows, array, mask, s * gap, sample_length);
     else if (rows->type == FLOAT32) add_up_floats(sum, array->data, array->stride, gap, sample_length);
     else add_up_doubles(sum, array->data, array->stride, gap, sample_length);
-    double share = (double)rows->length / (double)(SAMPLES * sample_length);
+    double share = (double)rows->length / (double)(KLFAST_SAMPLES * sample_length);
     double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share;
     return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
 }
@@ -67,13 +74,13 @@ static void find_constant(klfast_row *told, const klfast_rows *rows, const klfas
                           const klfast_array *mask) {
     int is_long = rows->length > rows->operation->block_length;
     int constant = rows->operation->constant;
-    if (rows->length < NEVER_SAMPLED || constant == SUMMED_QUOTIENT || (!is_long && constant == EXACT_QUOTIENT)) {
+    ptrdiff_t gap, sample_length = klfast_sample(rows, &gap);
+    if (sample_length == 0) {
         told->walk = WALK_SUMS;
         return;
     }
-    ptrdiff_t sample_length = is_long ? LONGEST_SAMPLE : SHORTEST_SAMPLE;
-    double p = expected_sum(rows, a, mask, sample_length);
-    double q = has_two(rows) ? expected_sum(rows, b, mask, sample_length) : p;
+    double p = expected_sum(rows, a, mask, sample_length, gap);
+    double q = has_two(rows) ? expected_sum(rows, b, mask, sample_length, gap) : p;
     if (looks_normalised(p) && looks_normalised(q)) return;
     if (!is_long || constant == EXACT_QUOTIENT) {
         told->walk = WALK_SUMS;

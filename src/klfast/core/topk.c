@@ -12,7 +12,7 @@ enum { CAREFUL_BLOCK = 256 }; /* elements that are computed together in double; 
 void klfast_plan_topk(klfast_topk_call *call) {
     klfast_rows *rows = &call->rows;
     rows->operation_id = LOGITS_LOGSUMEXP;
-    klfast_plan(rows);
+    klfast_plan(rows, 1);
     rows->is_tiled = 0;
     rows->parts = 1;
     rows->unit = rows->strip = is_across(&rows->a) ? smaller(KLFAST_LINE_BYTES / type_size(rows->type), rows->row_count) : 1;

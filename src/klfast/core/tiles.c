@@ -1,0 +1,147 @@
+/* Short rows, LANES of them side by side: how tiles are read, told, walked and written. What a tile cannot finish is walked as
+ * a row like any other. */
+#include "rows.h"
+#include "write.h"
+
+/* A tile in memory, and what is written beside it. */
+typedef struct {
+    double a[TILE_DOUBLES], b[TILE_DOUBLES], mask[TILE_DOUBLES], out_a[TILE_DOUBLES], out_b[TILE_DOUBLES];
+} tile_memory;
+
+static void take_lane(const klfast_rows *rows, char *row, const double *tile, ptrdiff_t lane) {
+    ptrdiff_t size = type_size(rows->type);
+    for (ptrdiff_t i = 0; i < rows->length; i++)
+        memcpy(row + i * size, (const char *)tile + i * KLFAST_LINE_BYTES + lane * size, (size_t)size);
+}
+
+static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptrdiff_t lane) {
+    ptrdiff_t size = type_size(rows->type);
+    for (ptrdiff_t i = 0; i < rows->length; i++)
+        memcpy((char *)tile + i * KLFAST_LINE_BYTES + lane * size, row + i * size, (size_t)size);
+}
+
+/* One row of a tile that the tile could not finish. */
+static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t number, ptrdiff_t which,
+                      double *result) {
+    double row_a[KLFAST_SHORT_ROW], row_b[KLFAST_SHORT_ROW], of_a[KLFAST_SHORT_ROW], of_b[KLFAST_SHORT_ROW];
+    double scratch[AREAS * KLFAST_SHORT_ROW];
+    ptrdiff_t size = type_size(rows->type);
+    int element = 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE);
+    take_lane(rows, (char *)row_a, tile->a, lane);
+    take_lane(rows, (char *)row_b, has_two(rows) ? tile->b : tile->a, lane);
+    klfast_rows one = *rows;
+    one.a = (klfast_array){(const char *)row_a, 0, 0, size, element};
+    one.b = (klfast_array){(const char *)row_b, 0, 0, size, element};
+    one.out_a = (klfast_array){(const char *)of_a, 0, 0, size, element};
+    one.out_b = (klfast_array){(const char *)of_b, 0, 0, size, element};
+    one.mask.data = NULL;
+    one.excluded = NULL;
+    one.is_capped = 1;
+    if (one.labels.data) one.labels.data += number * one.labels.row_stride + which * one.labels.stride;
+    if (one.label_weights) one.label_weights += number;
+    if (one.gradients) one.gradients += number;
+    one.outer_count = one.row_count = one.unit = one.parts = one.strip = one.units = one.label_count = 1;
+    one.scratch_bytes = sizeof scratch;
+    klfast_walk_group(&one, 0, 0, result, (char *)scratch);
+    if (!rows->is_written) return;
+    put_lane(rows, (const char *)of_a, tile->out_a, lane);
+    put_lane(rows, (const char *)of_b, tile->out_b, lane);
+}
+
+static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
+                         double *target) {
+    klfast_array part = part_of(array, group->outer, group->first);
+    klfast_read_tile(rows, &part, group->count, target);
+}
+
+/* What the rows of a tile are told; of their labels, number `which`. The tile is masked and capped already. Rows that are to be
+ * ignored may hold anything. */
+static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klfast_group *group, const double *a,
+                       ptrdiff_t which) {
+    ptrdiff_t first = first_row(rows, group), lanes = rows->unit;
+    size_t size = (size_t)group->count * sizeof(double);
+    const float *narrow = (const float *)a;
+    double ids[KLFAST_GROUP];
+    if (rows->gradients) memcpy(labels->gradient, rows->gradients + first, size);
+    if (rows->label_weights) memcpy(labels->weight, rows->label_weights + first, size);
+    if (!rows->labels.data) return;
+    rows->level->read[FLOAT64][rows->labels.element](
+        ids, rows->labels.data + first * rows->labels.row_stride + which * rows->labels.stride, rows->labels.row_stride,
+        group->count);
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        labels->is_ignored[k] = ids[k] == rows->parameters.ignored;
+        labels->place[k] = (ptrdiff_t)(labels->is_ignored[k] ? 0.0 : ids[k]);
+    }
+    if (rows->type == FLOAT32)
+        for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = (double)narrow[labels->place[k] * lanes + k];
+    else
+        for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = a[labels->place[k] * lanes + k];
+}
+
+static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
+    ptrdiff_t length = rows->length * rows->unit;
+    read_tile_of(rows, group, &rows->a, tile->a);
+    if (has_two(rows)) read_tile_of(rows, group, &rows->b, tile->b);
+    if (rows->parameters.softcap > 0) rows->level->cap[rows->type](tile->a, length, rows->parameters.softcap);
+    for (ptrdiff_t k = 0; rows->excluded && k < group->count; k++) {
+        ptrdiff_t row = first_row(rows, group) + k, lane = k * type_size(rows->type);
+        klfast_leave_out(rows, row, 0, rows->length, (char *)tile->a + lane, rows->unit);
+        if (has_two(rows)) klfast_leave_out(rows, row, 0, rows->length, (char *)tile->b + lane, rows->unit);
+    }
+    if (!rows->mask.data) return;
+    read_tile_of(rows, group, &rows->mask, tile->mask);
+    rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
+    if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
+}
+
+static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
+    double *out[] = {tile->out_a, tile->out_b};
+    const klfast_array *array[] = {&rows->out_a, &rows->out_b};
+    for (int k = 0; k < 2; k++) {
+        if (!array[k]->data) continue;
+        if (rows->mask.data)
+            rows->level->exclude[rows->type](out[k], tile->mask, rows->length * rows->unit, rows->operation->unwritten);
+        klfast_store_tile(rows, group, array[k], out[k]);
+    }
+}
+
+static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,
+                      tile_memory *tile, double *results) {
+    double values[KLFAST_GROUP];
+    read_tiles(rows, group, tile);
+    const double *b = has_two(rows) ? tile->b : tile->a;
+    double *out_a = rows->is_written ? tile->out_a : NULL, *out_b = rows->is_written ? tile->out_b : NULL;
+    double *mine = klfast_results_of(group, rows, results);
+    ptrdiff_t length = rows->length * rows->unit;
+    int is_direct = group->count == rows->unit && rows->label_count == 1;
+    told->ahead_a = klfast_foresee(rows, group, &rows->a, 0);
+    told->ahead_b = klfast_foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
+    for (ptrdiff_t which = 0; which < rows->label_count; which++) {
+        if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which);
+        double *found = is_direct ? mine : values;
+        unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
+        for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
+            mine[lane * rows->label_count + which] = values[lane];
+        unsigned left = ~certain & ((1u << group->count) - 1);
+        for (ptrdiff_t lane = 0; left >> lane; lane++)
+            if (left >> lane & 1)
+                walk_lane(rows, tile, lane, first_row(rows, group) + lane, which, &mine[lane * rows->label_count + which]);
+    }
+    if (rows->is_written) write_tiles(rows, group, tile);
+}
+
+void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results) {
+    tile_memory tile;
+    klfast_group group;
+    klfast_labels labels = {.is_ignored = {0}};
+    klfast_row told = {.parameters = &rows->parameters, .temperature = &rows->temperature, .labels = &labels};
+    for (int k = 0; k < KLFAST_GROUP; k++) labels.weight[k] = labels.gradient[k] = 1;
+    klfast_place_group(&group, rows, unit, 0);
+    ptrdiff_t end = smaller(group.first + rows->strip, rows->row_count);
+    while (group.first < end) {
+        walk_tile(rows, &group, &told, &labels, &tile, results);
+        group.part++;
+        group.first += rows->unit;
+        group.count = smaller(rows->unit, end - group.first);
+    }
+}
