@@ -44,6 +44,20 @@ def assert_top(found, rows, k, dtype="float64"):
     assert np.all(np.diff(found.logprobs, axis=-1) <= 0.0)
 
 
+def long_rows(dtype):
+    """Rows of several blocks that are each of a kind: of likely, of excluded, of next to impossible and of unlikely classes;
+    with classes that are as likely as each other in several of them, and, in the last row, one far above all."""
+    random = np.random.default_rng(11)
+    rows = random.normal(0.0, 3.0, (4, 4 * 4096 + 700))
+    rows[:, 4096 : 2 * 4096] = -INF
+    rows[:, 2 * 4096 : 3 * 4096] = -1e30
+    rows[:, 3 * 4096 : 4 * 4096] -= 40.0
+    rows[1, ::511] = 12.5
+    rows[2] -= 3000.0
+    rows[3, 3 * 4096 + 100] = 50.0
+    return rows.astype(dtype)
+
+
 # Which classes -------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +137,26 @@ def test_log_probabilities_and_tails_are_as_accurate_as_promised(temperature, ki
                 errors = [abs((float(one) - other) / other) for one, other in zip(logprobs, exact, strict=True)]
                 assert max(errors) <= LOGPROB[real]
                 assert abs(float(tail) - exact_tail) <= TAIL[real] * exact_tail
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tails_of_rows_of_many_groups(dtype, level):
+    rows = long_rows(dtype)
+    wide = rows.astype(np.longdouble)
+    for k in (1, 5, 20):
+        found = call(level, "distill.topk", rows, k)
+        np.testing.assert_array_equal(found.ids, order_of(rows)[:, :k])
+        shares = np.exp(wide - np.max(wide, axis=-1, keepdims=True))
+        total = np.sum(shares, axis=-1)
+        np.put_along_axis(shares, found.ids, 0.0, axis=-1)
+        tail = np.sum(shares, axis=-1) / total
+        assert np.max(np.abs(found.tail / tail - 1.0)) <= TAIL[dtype]
+        assert_same_bits(found.tail, call(level, "distill.topk", np.asfortranarray(rows), k).tail)
+    for block in range(5):
+        broken = rows.copy()
+        broken[:, block * 4096 + 300] = NAN
+        assert np.all(np.isnan(call(level, "distill.topk", broken, 5).tail))
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -121,8 +121,11 @@ typedef struct {
     void (*group_maxima[TYPES])(double *maxima, const void *x, ptrdiff_t length, ptrdiff_t group);
     ptrdiff_t (*find_candidates[TYPES])(klfast_candidates *found, const void *x, ptrdiff_t first, ptrdiff_t length,
                                         double least, int is_strict, ptrdiff_t room);
-    int (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, const void *next, ptrdiff_t length, double limit,
-                             double largest, const klfast_temperature *temperature);
+    ptrdiff_t (*count_reaching)(const double *numbers, ptrdiff_t count, double bound);
+    void (*group_masses[TYPES])(double *masses, double *reference, const double *maxima, const void *x, ptrdiff_t length,
+                                ptrdiff_t group, const klfast_temperature *temperature);
+    void (*mass_below[TYPES])(wide_sum *mass, double *equal, const void *x, const void *next, ptrdiff_t length, double limit,
+                              double largest, const klfast_temperature *temperature);
     double exp_limit[TYPES]; /* x/T up to here goes through exp as it is */
     double (*exp_over_difference)(double x, double y, const klfast_temperature *temperature);
     double (*log1p)(double x);
@@ -247,7 +250,9 @@ typedef struct {
     ptrdiff_t k;
     /* Set by klfast_plan_topk. */
     ptrdiff_t group, groups; /* elements that have one maximum looked at, and how many such groups a row has */
+    ptrdiff_t blocks;        /* of a row */
     ptrdiff_t room;          /* for candidates */
+    int has_masses;          /* the groups are long enough to sum up each alone */
     ptrdiff_t scratch_bytes; /* memory that each thread has to lend */
 } klfast_topk_call;
 

@@ -150,6 +150,13 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "table.inc.h"
 #include "real_end.inc.h"
 
+/* How many numbers are at least `bound`; NaN is not. */
+static ptrdiff_t count_reaching(const double *numbers, ptrdiff_t count, double bound) {
+    int64_t reach = 0;
+    for (ptrdiff_t i = 0; i < count; i++) reach += numbers[i] >= bound;
+    return (ptrdiff_t)reach;
+}
+
 static double read_sum(const double *array, ptrdiff_t length) {
     double lane[32] = {0}, total = 0;
     ptrdiff_t i = 0;
@@ -268,6 +275,8 @@ const klfast_level KLFAST_LEVEL = {
     .largest_term = {largest_term_f32, largest_term_f64},
     .group_maxima = {group_maxima_f32, group_maxima_f64},
     .find_candidates = {find_candidates_f32, find_candidates_f64},
+    .count_reaching = count_reaching,
+    .group_masses = {group_masses_f32, group_masses_f64},
     .mass_below = {mass_below_f32, mass_below_f64},
     .exp_limit = {exp_limit_f32, exp_limit_f64},
     .exp_over_difference = exp_over_difference,

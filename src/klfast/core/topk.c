@@ -1,13 +1,20 @@
 /* The k largest logits of every row.
  *
- * First the maxima of groups of elements are found. What at least k of them reach, at least k elements reach, and only the
- * groups that do are looked at once more. So nearly nothing but the two sweeps over the row costs time: one for
- * the maxima, one (from the cache) for the mass of what is below the k-th largest logit. */
-#include <stdlib.h>
-
+ * First the maxima of groups of elements are found, block by block, and while a block is in the nearest cache, the mass of each
+ * group. What at least k of the maxima reach, at least k elements reach, and only the groups that do are looked at once more:
+ * for the elements, and for the mass of what is below the k-th largest logit in them. So nearly nothing but one sweep over the
+ * row costs time. Where groups are too short for that, the mass is summed in a second sweep. */
 #include "rows.h"
 
-enum { CAREFUL_BLOCK = 256 }; /* elements that are computed together in double; a divisor of the blocks' length */
+/* What is counted 0 beside exp(largest/T) is nothing beside this share of it: in sums of floats, and in those of doubles. */
+#define SURE_OF_FLOATS 0x1p-80
+#define SURE_OF_DOUBLES 0x1p-900
+
+enum {
+    SHORTEST_SUMMED_GROUP = 128, /* elements: of shorter groups, the sums would cost more than another sweep */
+    MOST_HALVINGS = 24, /* then the bound is as good as it gets, or numbers are equal */
+    CAREFUL_BLOCK = 256, /* elements that are computed together in double; a divisor of the blocks' length */
+};
 
 void klfast_plan_topk(klfast_topk_call *call) {
     klfast_rows *rows = &call->rows;
@@ -22,8 +29,11 @@ void klfast_plan_topk(klfast_topk_call *call) {
     while (call->group > SHORTEST_TOPK_GROUP && rows->length / call->group < 2 * call->k) call->group /= 2;
     if (rows->length / call->group < 2 * call->k) call->group = 1;
     call->groups = (rows->length + call->group - 1) / call->group;
+    call->has_masses = call->group >= SHORTEST_SUMMED_GROUP;
+    call->blocks = (rows->length + rows->operation->block_length - 1) / rows->operation->block_length;
     call->room = smaller(4 * call->k, rows->length) + LONGEST_TOPK_GROUP;
-    call->scratch_bytes = rows->scratch_bytes + rows->unit * call->groups * (ptrdiff_t)sizeof(double) +
+    ptrdiff_t numbers = rows->unit * (call->groups + (call->has_masses ? call->groups + call->blocks : 0));
+    call->scratch_bytes = rows->scratch_bytes + numbers * (ptrdiff_t)sizeof(double) +
                           call->room * (ptrdiff_t)sizeof(klfast_candidate);
     call->scratch_bytes = (call->scratch_bytes + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
 }
@@ -33,32 +43,47 @@ void klfast_plan_topk(klfast_topk_call *call) {
 /* The bits of a number as integers in the order of the numbers, and back: the same. */
 static int64_t ordered(int64_t bits) { return bits < 0 ? bits ^ INT64_MAX : bits; }
 
-/* A bound that at least k of `count` numbers reach, and hardly more of them: found by halving, between the bits of numbers, as
- * many steps as it takes. NaN reaches nothing. */
-static double bound_of_largest(const double *numbers, ptrdiff_t count, ptrdiff_t k) {
-    int64_t low = ordered(bits_f64(-HUGE_VAL)), high = ordered(bits_f64(HUGE_VAL));
+/* Halfway between two numbers; or, between their bits, which gets on where they are far apart, or one is infinite. */
+static double halfway(double low, double high, int of_bits) {
+    int64_t a = ordered(bits_f64(low)), b = ordered(bits_f64(high));
+    double middle = 0.5 * low + 0.5 * high;
+    if (!of_bits && middle > low && middle < high) return middle;
+    return from_bits_f64(ordered((a >> 1) + (b >> 1) + (a & b & 1))); /* their sum may be too large */
+}
+
+/* A bound that at least k of `count` numbers reach, and hardly more of them, found by halving. NaN reaches nothing. */
+static double bound_of_largest(const klfast_level *level, const double *numbers, ptrdiff_t count, ptrdiff_t k) {
+    double low = -HUGE_VAL, high = -HUGE_VAL;
     ptrdiff_t enough = k + k / 8;
-    while (low + 1 < high) {
-        int64_t middle = (low >> 1) + (high >> 1) + (low & high & 1); /* their sum may be too large */
-        double bound = from_bits_f64(ordered(middle));
-        int64_t reach = 0;
-        for (ptrdiff_t i = 0; i < count; i++) reach += numbers[i] >= bound;
-        if (reach < k) high = middle;
-        else low = middle;
+    for (ptrdiff_t i = 0; i < count; i++) high = numbers[i] > high ? numbers[i] : high;
+    if (k == 1) return high;
+    for (int step = 0; step < MOST_HALVINGS && low < high; step++) {
+        double bound = halfway(low, high, step % 2 == 0);
+        ptrdiff_t reach = level->count_reaching(numbers, count, bound);
+        if (reach < k) high = bound;
+        else low = bound;
         if (reach >= k && reach <= enough) break;
     }
-    return from_bits_f64(ordered(low));
+    return low;
 }
 
 /* Larger logits first; of equal ones the lower id. */
-static int compare_candidates(const void *first, const void *second) {
-    const klfast_candidate *a = first, *b = second;
-    if (a->value != b->value) return a->value > b->value ? -1 : 1;
-    return a->id < b->id ? -1 : a->id > b->id;
+static int comes_before(klfast_candidate a, klfast_candidate b) {
+    return a.value != b.value ? a.value > b.value : a.id < b.id;
 }
 
+/* Shell's sort, with the gaps of Ciura (2001): there are some hundred candidates at most, mostly hardly more than k. */
 static void keep_best(klfast_candidates *found, ptrdiff_t k) {
-    qsort(found->memory, (size_t)found->count, sizeof *found->memory, compare_candidates);
+    static const ptrdiff_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    klfast_candidate *memory = found->memory;
+    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
+        for (ptrdiff_t i = gaps[g]; i < found->count; i++) {
+            klfast_candidate moved = memory[i];
+            ptrdiff_t place = i;
+            for (; place >= gaps[g] && comes_before(moved, memory[place - gaps[g]]); place -= gaps[g])
+                memory[place] = memory[place - gaps[g]];
+            memory[place] = moved;
+        }
     found->count = smaller(found->count, k);
 }
 
@@ -69,6 +94,7 @@ typedef struct {
     const klfast_group *group;
     ptrdiff_t k;             /* which row of the group */
     const double *maxima;    /* of its groups of elements */
+    const double *masses, *references; /* of its groups, in units of exp(reference/T) of their block */
     char *scratch;           /* for blocks */
     klfast_candidates found;
 } row_search;
@@ -103,12 +129,13 @@ static void find_best(row_search *search) {
     double least = -HUGE_VAL;
     int is_strict = 0;
     search->found.count = 0;
-    if (call->groups >= call->k) least = bound_of_largest(search->maxima, call->groups, call->k);
+    if (call->groups >= call->k) least = bound_of_largest(rows->level, search->maxima, call->groups, call->k);
     for (ptrdiff_t start = 0; start < rows->length; start += block) {
         ptrdiff_t length = smaller(rows->length - start, block);
+        ptrdiff_t group = start / call->group;
         const char *x = NULL;
-        for (ptrdiff_t i = 0; i < length; i += call->group) {
-            if (!(search->maxima[(start + i) / call->group] >= least)) continue;
+        for (ptrdiff_t i = 0; i < length; i += call->group, group++) {
+            if (!(search->maxima[group] >= least)) continue;
             if (!x) x = block_of_row(search, start, length);
             look_for_candidates(search, x + i * type_size(rows->type), start + i, smaller(call->group, length - i), &least,
                                 &is_strict);
@@ -121,7 +148,8 @@ static void find_best(row_search *search) {
  * becomes the largest logit below the limit. */
 static double careful_mass(const row_search *search, double limit, double *reference, double *equal) {
     klfast_rows wide = search->call->rows;
-    double x[CAREFUL_BLOCK], largest = -HUGE_VAL, mass = 0;
+    double x[CAREFUL_BLOCK], largest = -HUGE_VAL;
+    wide_sum mass = {0, 0};
     wide.type = FLOAT64;
     for (int walk = *reference == *reference; walk < 2; walk++) {
         if (walk == 1 && *reference != *reference) *reference = largest;
@@ -135,11 +163,11 @@ static double careful_mass(const row_search *search, double limit, double *refer
                 if (walk == 1) *equal += x[i] == limit;
                 if (x[i] >= limit) continue;
                 if (walk == 0) largest = fmax(largest, x[i]);
-                else mass += wide.level->exp_over_difference(x[i], *reference, &wide.temperature);
+                else add_number(&mass, wide.level->exp_over_difference(x[i], *reference, &wide.temperature));
             }
         }
     }
-    return mass;
+    return sum_value(mass);
 }
 
 /* What lies at the same place of the next row, if rows are read where they lie. */
@@ -148,30 +176,63 @@ static const char *beside_in_next_row(const row_search *search, const char *x) {
     return is_in_place(rows, &rows->a) ? x + rows->a.row_stride : x;
 }
 
+/* The mass of all elements below `limit` in units of exp(largest/T), by a sweep over the row. */
+static double sweep_mass(const row_search *search, double limit, double largest, double *equal) {
+    const klfast_rows *rows = &search->call->rows;
+    ptrdiff_t block = rows->operation->block_length;
+    wide_sum sum = {0, 0};
+    for (ptrdiff_t start = 0; start < rows->length; start += block) {
+        ptrdiff_t length = smaller(rows->length - start, block);
+        const char *x = block_of_row(search, start, length);
+        rows->level->mass_below[rows->type](&sum, equal, x, beside_in_next_row(search, x), length, limit, largest,
+                                            &rows->temperature);
+    }
+    return sum_value(sum);
+}
+
+/* The same in one block, from the masses of its groups; those that hold `limit` or more are summed anew, without that. */
+static void add_masses(wide_sum *sum, const row_search *search, ptrdiff_t start, double limit, double largest, double *equal) {
+    const klfast_topk_call *call = search->call;
+    const klfast_rows *rows = &call->rows;
+    ptrdiff_t block = rows->operation->block_length, length = smaller(rows->length - start, block);
+    ptrdiff_t group = start / call->group;
+    double share = rows->level->exp_over_difference(search->references[start / block], largest, &rows->temperature);
+    const char *x = NULL;
+    for (ptrdiff_t i = 0; i < length; i += call->group, group++) {
+        if (search->maxima[group] < limit) {
+            add_number(sum, search->masses[group] * share);
+            continue;
+        }
+        if (!x) x = block_of_row(search, start, length);
+        const char *at = x + i * type_size(rows->type);
+        rows->level->mass_below[rows->type](sum, equal, at, at, smaller(call->group, length - i), limit, largest,
+                                            &rows->temperature);
+    }
+}
+
+static double join_masses(const row_search *search, double limit, double largest, double *equal) {
+    const klfast_rows *rows = &search->call->rows;
+    wide_sum sum = {0, 0};
+    for (ptrdiff_t start = 0; start < rows->length; start += rows->operation->block_length)
+        add_masses(&sum, search, start, limit, largest, equal);
+    return sum_value(sum);
+}
+
 /* The mass of all that is not among the best, in units of exp(largest/T). */
 static double find_tail(const row_search *search) {
     const klfast_rows *rows = &search->call->rows;
     const klfast_candidate *best = search->found.memory;
-    ptrdiff_t k = search->call->k, block = rows->operation->block_length, chosen = 0;
+    ptrdiff_t k = search->call->k, chosen = 0;
     double largest = best[0].value, limit = best[k - 1].value, equal = 0, mass;
-    int is_sure = 0;
     while (chosen < k && best[k - 1 - chosen].value == limit) chosen++;
     if (limit == -HUGE_VAL) return careful_mass(search, limit, &largest, &equal);
-    if (fabs(largest) <= rows->level->exp_limit[rows->type] * rows->temperature.value) {
-        wide_sum sum = {0, 0};
-        for (ptrdiff_t start = 0; start < rows->length; start += block) {
-            ptrdiff_t length = smaller(rows->length - start, block);
-            const char *x = block_of_row(search, start, length);
-            is_sure |= rows->level->mass_below[rows->type](&sum, &equal, x, beside_in_next_row(search, x), length, limit,
-                                                           largest, &rows->temperature);
-        }
-        mass = sum_value(sum);
-    } else {
-        mass = careful_mass(search, limit, &largest, &equal);
-        is_sure = mass >= 0x1p-900;
-    }
+    int is_in_range = fabs(largest) <= rows->level->exp_limit[rows->type] * rows->temperature.value;
+    if (!is_in_range) mass = careful_mass(search, limit, &largest, &equal);
+    else if (search->call->has_masses) mass = join_masses(search, limit, largest, &equal);
+    else mass = sweep_mass(search, limit, largest, &equal);
     double of_equal = (equal - (double)chosen) * rows->level->exp_over_difference(limit, largest, &rows->temperature);
-    if (!is_sure && mass == mass) { /* once more, in units of the largest of the others */
+    int is_of_floats = is_in_range && rows->type == FLOAT32;
+    if (mass < (is_of_floats ? SURE_OF_FLOATS : SURE_OF_DOUBLES)) { /* once more, in units of the largest of the others */
         double reference = NAN, ignored = 0;
         mass = careful_mass(search, limit, &reference, &ignored);
         mass = mass > 0 ? mass * rows->level->exp_over_difference(reference, largest, &rows->temperature) : 0.0;
@@ -212,27 +273,41 @@ static void finish_row(const row_search *search, double *logprobs, ptrdiff_t *id
     *tail = mass / (1.0 + sum_value(others));
 }
 
+/* What a block's groups come down to, for every row of the group of rows. */
+static void sum_up_block(const row_search *search, ptrdiff_t start, double *maxima, double *masses, double *references) {
+    const klfast_topk_call *call = search->call;
+    const klfast_rows *rows = &call->rows;
+    ptrdiff_t block = rows->operation->block_length, length = smaller(rows->length - start, block);
+    klfast_piece a, b;
+    klfast_take_block(rows, search->group, start, length, search->scratch, 0, &a, &b);
+    for (ptrdiff_t k = 0; k < search->group->count; k++) {
+        ptrdiff_t at = k * call->groups + start / call->group;
+        const char *x = a.data + k * a.row_stride;
+        rows->level->group_maxima[rows->type](maxima + at, x, length, call->group);
+        if (!call->has_masses) continue;
+        double *reference = references + k * call->blocks + start / block;
+        rows->level->group_masses[rows->type](masses + at, reference, maxima + at, x, length, call->group, &rows->temperature);
+    }
+}
+
 void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logprobs, ptrdiff_t *ids, double *tails,
                       void *memory) {
     const klfast_rows *rows = &call->rows;
-    ptrdiff_t strips = rows->units / rows->outer_count, block = rows->operation->block_length;
+    ptrdiff_t strips = rows->units / rows->outer_count, all = rows->unit * call->groups;
     klfast_group group = {.outer = unit / strips, .first = unit % strips * rows->unit};
-    double *maxima = (double *)((char *)memory + rows->scratch_bytes);
+    double *maxima = (double *)((char *)memory + rows->scratch_bytes), *masses = maxima + all, *references = masses;
     row_search search = {.call = call, .group = &group, .scratch = memory};
-    search.found.memory = (klfast_candidate *)(maxima + rows->unit * call->groups);
+    if (call->has_masses) references = masses + all;
+    search.found.memory = (klfast_candidate *)(references + (call->has_masses ? rows->unit * call->blocks : 0));
     group.count = smaller(rows->unit, rows->row_count - group.first);
-    for (ptrdiff_t start = 0; start < rows->length; start += block) {
-        ptrdiff_t length = smaller(rows->length - start, block);
-        klfast_piece a, b;
-        klfast_take_block(rows, &group, start, length, memory, 0, &a, &b);
-        for (ptrdiff_t k = 0; k < group.count; k++)
-            rows->level->group_maxima[rows->type](maxima + k * call->groups + start / call->group, a.data + k * a.row_stride,
-                                                  length, call->group);
-    }
+    for (ptrdiff_t start = 0; start < rows->length; start += rows->operation->block_length)
+        sum_up_block(&search, start, maxima, masses, references);
     for (ptrdiff_t k = 0; k < group.count; k++) {
         ptrdiff_t row = first_row(rows, &group) + k;
         search.k = k;
         search.maxima = maxima + k * call->groups;
+        search.masses = masses + k * call->groups;
+        search.references = references + k * call->blocks;
         find_best(&search);
         finish_row(&search, logprobs + row * call->k, ids + row * call->k, tails + row);
     }
