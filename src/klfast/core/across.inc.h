@@ -14,9 +14,17 @@ enum {
     F(ONLY_SUMS) = OPERATIONS, /* what else than an operation a walk may be for */
 };
 
+/* Lanes between two runs. */
+typedef struct {
+    double high[LANES];
+#if CARRY
+    double low[LANES];
+#endif
+} F(ended);
+
 /* The sums of the rows of one line: lane j of row k is at [j].high[k]. What is watched is watched for all lanes at once. */
 typedef struct {
-    F(lanes) mass[LANES], first[LANES], second[LANES];
+    F(ended) mass[LANES], first[LANES], second[LANES];
     REAL lowest[LANES];
     INTEGER sign[LANES], impossible[LANES];
 } F(side);
@@ -27,27 +35,37 @@ typedef struct {
     ptrdiff_t length;
 } F(stretch);
 
-static ALWAYS_INLINE void F(begin_side)(F(side) *side) {
-    F(sweep) empty;
-    F(begin_sweep)(&empty);
-    for (int j = 0; j < LANES; j++) {
-        F(store_lanes)(&side->mass[j], &empty.mass);
-        F(store_lanes)(&side->first[j], &empty.first);
-        F(store_lanes)(&side->second[j], &empty.second);
-    }
-    for (int j = 0; j < LANES; j++) {
-        side->lowest[j] = empty.lowest[j];
-        side->sign[j] = side->impossible[j] = 0;
-    }
-}
-
-static ALWAYS_INLINE void F(load_lanes)(F(lanes) *local, const F(lanes) *sum) {
+static ALWAYS_INLINE void F(load_ended)(F(lanes) *local, const F(ended) *sum) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         local->high[j] = sum->high[j];
 #if CARRY
         local->low[j] = sum->low[j];
 #endif
+    }
+}
+
+static ALWAYS_INLINE void F(store_ended)(F(ended) *sum, const F(lanes) *local) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        sum->high[j] = local->high[j];
+#if CARRY
+        sum->low[j] = local->low[j];
+#endif
+    }
+}
+
+static ALWAYS_INLINE void F(begin_side)(F(side) *side) {
+    F(sweep) empty;
+    F(begin_sweep)(&empty);
+    for (int j = 0; j < LANES; j++) {
+        F(store_ended)(&side->mass[j], &empty.mass);
+        F(store_ended)(&side->first[j], &empty.first);
+        F(store_ended)(&side->second[j], &empty.second);
+    }
+    for (int j = 0; j < LANES; j++) {
+        side->lowest[j] = empty.lowest[j];
+        side->sign[j] = side->impossible[j] = 0;
     }
 }
 
@@ -110,9 +128,9 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
     REAL p[STEP], q[STEP], other[STEP];
     F(sweep) local;
     F(begin_sweep)(&local);
-    F(load_lanes)(&local.mass, &side->mass[j]);
-    F(load_lanes)(&local.first, &side->first[j]);
-    F(load_lanes)(&local.second, &side->second[j]);
+    F(load_ended)(&local.mass, &side->mass[j]);
+    F(load_ended)(&local.first, &side->first[j]);
+    F(load_ended)(&local.second, &side->second[j]);
     ptrdiff_t first = 0, length = stretch->length;
     for (; first + STEP <= length; first += STEP) {
         F(gather_step)(p, stretch->p, strip->p_stride, first + j, length, F(zeros), 1);
@@ -129,9 +147,9 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
         F(end_runs)(&local);
     }
     F(keep_watch)(side, &local);
-    F(store_lanes)(&side->mass[j], &local.mass);
-    F(store_lanes)(&side->first[j], &local.first);
-    F(store_lanes)(&side->second[j], &local.second);
+    F(store_ended)(&side->mass[j], &local.mass);
+    F(store_ended)(&side->first[j], &local.first);
+    F(store_ended)(&side->second[j], &local.second);
 }
 
 /* A stretch, lane by lane, while lines of its later lanes and of the `next` one are asked for. */
@@ -179,7 +197,7 @@ static ALWAYS_INLINE void F(across_sweep)(F(side) *sides, const klfast_strip *st
 }
 
 /* The lanes of every row as one sum, as lane_total adds them: for all rows of a line at once. */
-static ALWAYS_INLINE void F(side_totals)(wide_sum *totals, const F(lanes) *sums) {
+static ALWAYS_INLINE void F(side_totals)(wide_sum *totals, const F(ended) *sums) {
     double high[LANES * LANES];
 #if CARRY
     double low[LANES * LANES];

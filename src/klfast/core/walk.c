@@ -237,7 +237,7 @@ int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state 
     return finish_group(group, rows, states, results);
 }
 
-/* Walks the rows of a group until all are done. `is_read`: the only block is in scratch memory. */
+/* Walks the rows of a group until all are done. */
 static void walk_rows(klfast_group *group, const klfast_rows *rows, double *results, char *scratch) {
     klfast_state totals[KLFAST_GROUP], states[KLFAST_GROUP];
     ptrdiff_t block_length = rows->operation->block_length;
