@@ -161,7 +161,7 @@ def test_tails_of_rows_of_many_groups(dtype, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("nats", [1e-3, 1e-12, 1e-25])
+@pytest.mark.parametrize("nats", [1e-3, 1e-12, 1e-25, 1e-280])
 def test_a_tail_keeps_its_digits_however_small_it_is(nats, dtype, level):
     for length in (2, 100, 3000):
         row = np.random.default_rng(length).normal(0.0, 1.0, length)

@@ -56,17 +56,8 @@ static ALWAYS_INLINE void F(store_ended)(F(ended) *sum, const F(lanes) *local) {
 }
 
 static ALWAYS_INLINE void F(begin_side)(F(side) *side) {
-    F(sweep) empty;
-    F(begin_sweep)(&empty);
-    for (int j = 0; j < LANES; j++) {
-        F(store_ended)(&side->mass[j], &empty.mass);
-        F(store_ended)(&side->first[j], &empty.first);
-        F(store_ended)(&side->second[j], &empty.second);
-    }
-    for (int j = 0; j < LANES; j++) {
-        side->lowest[j] = empty.lowest[j];
-        side->sign[j] = side->impossible[j] = 0;
-    }
+    memset(side, 0, sizeof *side);
+    for (int j = 0; j < LANES; j++) side->lowest[j] = INFINITY;
 }
 
 static ALWAYS_INLINE void F(keep_watch)(F(side) *side, const F(sweep) *local) {

@@ -72,18 +72,19 @@ static int comes_before(klfast_candidate a, klfast_candidate b) {
     return a.value != b.value ? a.value > b.value : a.id < b.id;
 }
 
-/* Shell's sort, with the gaps of Ciura (2001): there are some hundred candidates at most, mostly hardly more than k. */
+/* Shell's sort, each gap four ninths of the one before: there are hardly more candidates than k, and mostly some dozens. */
 static void keep_best(klfast_candidates *found, ptrdiff_t k) {
-    static const ptrdiff_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
     klfast_candidate *memory = found->memory;
-    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
-        for (ptrdiff_t i = gaps[g]; i < found->count; i++) {
+    ptrdiff_t gap = found->count;
+    while (gap > 1) {
+        gap = gap > 4 ? 4 * gap / 9 : 1;
+        for (ptrdiff_t i = gap; i < found->count; i++) {
             klfast_candidate moved = memory[i];
             ptrdiff_t place = i;
-            for (; place >= gaps[g] && comes_before(moved, memory[place - gaps[g]]); place -= gaps[g])
-                memory[place] = memory[place - gaps[g]];
+            for (; place >= gap && comes_before(moved, memory[place - gap]); place -= gap) memory[place] = memory[place - gap];
             memory[place] = moved;
         }
+    }
     found->count = smaller(found->count, k);
 }
 

@@ -77,7 +77,7 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
     return ahead;
 }
 
-static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
+void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
     klfast_place_group(group, rows, unit, part);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
@@ -196,10 +196,6 @@ static void join_block(const klfast_group *group, const klfast_rows *rows, klfas
             rows->operation->join(&totals[k], &states[k], &group->told[k]);
 }
 
-void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
-    begin_group(group, rows, unit, part);
-}
-
 void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
                        void *scratch) {
     walk_block(group, rows, block, states, scratch, 0);
@@ -259,7 +255,7 @@ static void walk_rows(klfast_group *group, const klfast_rows *rows, double *resu
 
 void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch) {
     klfast_group group;
-    begin_group(&group, rows, unit, part);
+    klfast_begin_group(&group, rows, unit, part);
     walk_rows(&group, rows, results, scratch);
 }
 
@@ -269,7 +265,7 @@ static void walk_strip(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t parts,
     klfast_state totals[KLFAST_PARTS][KLFAST_GROUP], states[KLFAST_PARTS][KLFAST_GROUP];
     int is_left[KLFAST_PARTS];
     for (ptrdiff_t part = 0; part < parts; part++) {
-        begin_group(&groups[part], rows, unit, part);
+        klfast_begin_group(&groups[part], rows, unit, part);
         is_left[part] = 1;
     }
     while (is_strip(rows, groups, parts)) {
