@@ -101,3 +101,24 @@ def test_gradients_below_a_high_cap(level):
             rounded, rest = oracles_gradients.cross_entropy(scores, row % 10, **options)
             size = max(1.0, float(abs(mpmath.mpf(softcap) * mpmath.tanh(scores.max() / softcap)) / temperature))
             assert np.max(np.abs((grad - rounded) - rest)) <= 2.0**-47 * size / temperature
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (1, 2, 10, 128, 129, 3000))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_no_probability_is_above_1_and_a_sure_class_has_it_all(dtype, length, level):
+    """Products of two rounded numbers came to 1 + 2**-52, or to 1 - 2**-53 where there is but one class."""
+    random = np.random.default_rng(length)
+    digits = 24 if dtype == "float32" else 53
+    for gap in (np.log(2.0) * (digits + 2), np.inf, np.log(2.0) * (digits - 2), 6.0):
+        rows = np.full((400, length), -np.inf)
+        rows[:, 0] = -gap
+        rows[:, length // 2] = 0.0
+        rows = (rows + random.uniform(-80.0, 80.0, (400, 1))).astype(dtype)
+        for temperature in (1.0, 0.7, 3.0):
+            x = rows * np.dtype(dtype).type(temperature)
+            p = call(level, "logits.softmax", x, temperature=temperature)
+            assert np.all((p >= 0.0) & (p <= 1.0))
+            assert np.array_equal(p.argmax(axis=-1), x.argmax(axis=-1))
+            if length == 1 or gap > digits * np.log(2.0):
+                assert np.all(p.max(axis=-1) == 1.0)

@@ -97,14 +97,27 @@ static unsigned F(tile_logsumexp)(double *result, const void *x, const void *y, 
     return lane_bits(tile.is_sound, LANES);
 }
 
-static unsigned F(tile_softmax)(double *result, const void *x, const void *y, ptrdiff_t length, ptrdiff_t count,
+static unsigned F(tile_softmax)(double *result, const void *logits, const void *y, ptrdiff_t length, ptrdiff_t count,
                                 const klfast_row *row, void *out_a, void *out_b) {
+    const REAL *x = logits;
+    REAL *restrict out = out_a, likeliest[LANES];
     F(softmax_tile) tile;
     double factor[LANES];
+    INTEGER is_sure[LANES], is_any_sure = 0;
     (void)result, (void)y, (void)count, (void)out_b;
     F(look_at_tile)(&tile, x, length, row, 0);
-    for (int j = 0; j < LANES; j++) factor[j] = row->labels->gradient[j];
-    F(write_tile_shares)(out_a, x, length, &tile, factor, row);
+    for (int j = 0; j < LANES; j++) {
+        factor[j] = 1.0;
+        likeliest[j] = (REAL)(1.0 / (tile.count[j] + tile.rest[j]));
+        is_sure[j] = F(is_nearly_sure)(likeliest[j]);
+        is_any_sure |= is_sure[j];
+    }
+    F(write_tile_shares)(out, x, length, &tile, factor, row);
+    for (ptrdiff_t i = 0; is_any_sure && i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            out[i + j] = is_sure[j] & (x[i + j] == tile.largest[j]) ? likeliest[j] : out[i + j];
+    }
     return lane_bits(tile.is_sound, LANES);
 }
 

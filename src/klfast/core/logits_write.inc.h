@@ -49,15 +49,23 @@ static ALWAYS_INLINE void F(put_step)(REAL *to, const REAL *results, ptrdiff_t l
     else memcpy(to, results, (size_t)left * sizeof(REAL));
 }
 
+/* Products of a power and a share may be a unit off. The p of a nearly sure class is 1/total, rounded once, instead: that of a
+ * sure one is 1, and none is above 1. */
+static ALWAYS_INLINE int F(is_nearly_sure)(REAL likeliest) { return likeliest > (REAL)0.99; }
+
 static void F(write_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
                              const klfast_row *row) {
     const REAL *x = logits;
     REAL *to = out, padded[STEP], result[STEP];
     (void)unused, (void)other;
     if (F(is_settled)(to, length, row)) return;
-    F(share_plan) plan = F(plan_share)(row, row->gradient);
+    F(share_plan) plan = F(plan_share)(row, 1.0);
+    REAL likeliest = (REAL)(1.0 / row->total_x);
+    int is_sure = F(is_nearly_sure)(likeliest);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
-        F(look_at_shares)(result, F(whole_step)(x, i, length, -INFINITY, padded), &plan);
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
+        F(look_at_shares)(result, a, &plan);
+        for (int j = 0; is_sure && j < STEP; j++) result[j] = a[j] == plan.largest ? likeliest : result[j];
         F(put_step)(to + i, result, length - i);
     }
 }
