@@ -5,6 +5,7 @@ Each promise is a bound on the relative error against the exact value for the ve
 
 import functools
 
+import mpmath
 import numpy as np
 import oracles
 import pytest
@@ -161,11 +162,19 @@ def test_one_possible_class_is_certain(dtype, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_disjoint_supports_have_a_js_divergence_of_log_two(dtype, level):
-    x, y = logit_pair("normal", 1000, dtype)
-    x[:400], y[400:] = -np.inf, -np.inf
-    bound = BOUNDS["js_divergence", dtype] * np.log(2.0)
-    assert abs(call(level, "logits.js_divergence", x, y) - np.log(2.0)) <= bound
+def test_disjoint_supports_have_a_js_divergence_of_log_two_and_no_more(dtype, level):
+    bound = BOUNDS["js_divergence", dtype]
+    for length in (2, 10, 64, 129, 1000, 5000):
+        x, y = logit_pair("normal", length, dtype)
+        x[: length // 2] = y[length // 2 :] = -np.inf
+        apart = np.log(2.0) - call(level, "logits.js_divergence", x, y)
+        assert 0.0 <= apart <= bound * np.log(2.0)
+        assert call(level, "logits.js_divergence", x, y, base=2) <= 1.0
+        assert call(level, "logits.js_distance", x, y) <= np.sqrt(np.log(2.0))
+        for beta in (1e-20, 0.01, 0.1, 0.9):
+            exact = float(-(beta * mpmath.log(beta) + (1 - mpmath.mpf(beta)) * mpmath.log1p(-beta)))
+            share = call(level, "logits.js_divergence", x, y, beta=beta) / exact
+            assert 1.0 - bound <= share <= 1.0 + 2.0**-51  # its own rounding
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -220,6 +220,9 @@ static int correct_offset(const logits_pair_state *s, klfast_row *row, double va
     return 1;
 }
 
+/* The entropy of the shares: what the divergence of distributions with nothing in common is, and no other exceeds. */
+static double largest_js(double beta) { return -(beta * log_ratio_any(beta, 1.0) + (1.0 - beta) * log1p_any(-beta)); }
+
 /* First the totals, and the log of their ratio, to all digits where the rows are close. Then the sums; in double where they
  * are so small that float terms may have left the normal numbers. */
 static int finish_js(const klfast_state *state, klfast_row *row, double *result) {
@@ -227,7 +230,7 @@ static int finish_js(const klfast_state *state, klfast_row *row, double *result)
     int walk = row->walk;
     if (walk == WALK_TERMS || walk == WALK_WIDE_TERMS) {
         double beta = row->parameters->beta, of_x = sum_value(s->of_x), of_y = sum_value(s->of_y);
-        *result = beta * of_x + (1.0 - beta) * of_y;
+        *result = fmin(beta * of_x + (1.0 - beta) * of_y, largest_js(beta));
         row->value = of_x;
         row->value_y = of_y;
         if (correct_offset(s, row, *result)) return 1;
