@@ -94,7 +94,7 @@ def size_of_terms(operation, x, y=None, temperature=1.0, beta=0.5):
         if operation == "kl_divergence":
             differences = np.log(p) - np.log(q)
             mean = np.sum(np.where(p > 0, p * differences, 0.0))
-            return _largest(p, differences, mean) / temperature, float(np.max(p + q)) / temperature
+            return (_largest(p, differences, mean) / temperature,) * 2
         sides = []
         for one, share in ((p, beta), (q, 1.0 - beta)):
             logs = np.log(one) - np.log(middle)

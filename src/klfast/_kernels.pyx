@@ -143,7 +143,8 @@ cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thr
     cdef walked *call = <walked *> context
     cdef Py_ssize_t block
     for block in range(first, last):
-        klfast_write_block(call.group, call.rows, block, call.scratch + thread * call.rows.scratch_bytes)
+        klfast_write_block(call.group, call.rows, block, call.states + block * call.group.count,
+                           call.scratch + thread * call.rows.scratch_bytes)
 
 
 cdef void share_blocks(walked *call, klfast_group *group, Py_ssize_t units, Py_ssize_t blocks, int n_threads) noexcept nogil:
@@ -163,6 +164,7 @@ cdef void share_blocks(walked *call, klfast_group *group, Py_ssize_t units, Py_s
                     break
             if call.rows.is_written:
                 klfast_share(write_blocks, call, blocks, n_threads)
+                klfast_end_writing(group, call.rows, call.states, blocks)
 
 
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:

@@ -95,9 +95,10 @@ typedef struct {
      * lanes have a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
     unsigned (*tile)(double *result, const void *a, const void *b, ptrdiff_t length, ptrdiff_t count,
                      const klfast_row *row, void *out_a, void *out_b);
-    /* One block of a finished row -> results of its size: the softmax, or a gradient with respect to a, and one to b. NULL
-     * where there are none. */
-    void (*write)(void *out_a, void *out_b, const void *a, const void *b, ptrdiff_t length, const klfast_row *row);
+    /* One block of a finished row -> results of its size: the softmax, or a gradient with respect to a, and one to b; and
+     * what is left for the end of the row, told beforehand that it is nothing. NULL where there are none. */
+    void (*write)(void *out_a, void *out_b, const void *a, const void *b, ptrdiff_t length, const klfast_row *row,
+                  klfast_remainder *remainder);
     double unwritten; /* what results hold where a mask excludes an entry */
     ptrdiff_t block_length;
     int constant; /* what the rows are told: see find_constant in tell.c */
@@ -209,8 +210,10 @@ void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdi
                        void *scratch);
 int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
                      double *results);
-/* Then, if results of the input's size are wanted, every block is written. */
-void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, void *scratch);
+/* Then, if results of the input's size are wanted, every block is written, and the writing ended. */
+void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+                        void *scratch);
+void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, const klfast_state *states, ptrdiff_t blocks);
 
 /* One call for terms: rows of up to four arrays -> sums, and, if wanted, results of their size. `rows` holds what it shares
  * with other calls: lengths, mask, gradients (what the outputs of a row are multiplied by), parameters, type and level. */

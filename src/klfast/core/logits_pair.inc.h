@@ -7,10 +7,12 @@ typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale;
     REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside, beta, rest;
+    double wide_offset, wide_inverse, wide_inside;
 } F(pair_plan);
 
+/* d + d_low has more digits than d, if those were asked for; else d_low is 0. */
 typedef struct {
-    REAL p[STEP], q[STEP], d[STEP], difference[STEP];
+    REAL p[STEP], q[STEP], d[STEP], d_low[STEP], difference[STEP];
 } F(pair_step);
 
 /* Below 2^-100 (2^-960) nothing is left of a probability: its products stay normal numbers. */
@@ -28,9 +30,15 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     plan.bottom_y = plan.largest_y - below;
     plan.share_x = (REAL)(1.0 / row->total_x);
     plan.share_y = (REAL)(1.0 / row->total_y);
-    plan.offset = (REAL)row->offset;
-    plan.offset_low = (REAL)((row->offset - (double)plan.offset) + row->offset_low);
-    plan.inside = (REAL)row->inside;
+    /* d = (x - y - offset)/T + inside, with most of it in the offset: nothing large is added that takes digits of a small d. */
+    double shift = row->offset_low - row->inside * row->temperature->value;
+    plan.offset = (REAL)(row->offset + shift);
+    double left = (row->offset - (double)plan.offset) + shift;
+    plan.offset_low = (REAL)left;
+    plan.inside = (REAL)(((double)plan.offset_low - left) * row->temperature->inverse);
+    plan.wide_offset = row->offset;
+    plan.wide_inverse = row->temperature->inverse;
+    plan.wide_inside = row->inside - row->offset_low * plan.wide_inverse;
     plan.beta = (REAL)row->parameters->beta;
     plan.rest = (REAL)(1.0 - row->parameters->beta);
     return plan;
@@ -46,20 +54,30 @@ static ALWAYS_INLINE REAL F(share_of)(REAL x, REAL held, REAL largest, REAL shar
     return x - largest > lowest ? whole : 0;
 }
 
-static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, const REAL *y, const F(pair_plan) *plan) {
+/* `is_wide`: d of floats in double. Where scores lie on a grid, roundings that depend on d alone are the same in many classes:
+ * they add up, and count in the entry of a class that is nearly sure. */
+static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, const REAL *y, const F(pair_plan) *plan,
+                                          const int is_wide) {
     for (int j = 0; j < STEP; j++) {
         REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
         REAL p = F(share_of)(x[j], a, plan->largest_x, plan->share_x, plan->lowest, plan->scale, &plan->e);
         REAL q = F(share_of)(y[j], b, plan->largest_y, plan->share_y, plan->lowest, plan->scale, &plan->e);
-        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
-        REAL d = F(fma)(apart, plan->e.inverse, plan->inside);
+        REAL d, d_low = 0;
+        if (is_wide) {
+            double wide = fma_f64(((double)a - (double)b) - plan->wide_offset, plan->wide_inverse, plan->wide_inside);
+            d = (REAL)wide;
+            d_low = (REAL)(wide - (double)d);
+        } else
+            d = F(fma)(F(centred_difference)(a, b, plan->offset) - plan->offset_low, plan->e.inverse, plan->inside);
         REAL small = d < 1 ? d : 1;
         small = small > -1 ? small : -1;
-        REAL lost = p * F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), far = p - q;
+        REAL whole = p * small, lost = F(fma)(-whole, small * F(wide_exp_polynomial)(-small), whole), far = p - q;
         INTEGER is_near = (d <= 1) & (d >= -1);
+        REAL near = is_wide ? F(fma)(p - lost, d_low, lost) : lost;
         step->p[j] = p;
         step->d[j] = d;
-        step->difference[j] = is_near ? lost : far;
+        step->d_low[j] = d_low;
+        step->difference[j] = is_near ? near : far;
         step->q[j] = is_near ? p - lost : q;
     }
 }
@@ -73,7 +91,7 @@ static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, 
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
-        F(look_at_pair)(&step, a, b, &plan);
+        F(look_at_pair)(&step, a, b, &plan, 0);
         for (int j = 0; j < STEP; j++) {
             REAL middle = F(fma)(plan.beta, step.p[j], plan.rest * step.q[j]);
             of_x[j] = F(gap_from)(step.p[j], middle, plan.rest * step.difference[j]);

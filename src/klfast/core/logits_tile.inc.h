@@ -107,9 +107,10 @@ static unsigned F(tile_softmax)(double *result, const void *logits, const void *
     (void)result, (void)y, (void)count, (void)out_b;
     F(look_at_tile)(&tile, x, length, row, 0);
     for (int j = 0; j < LANES; j++) {
-        factor[j] = 1.0;
-        likeliest[j] = (REAL)(1.0 / (tile.count[j] + tile.rest[j]));
-        is_sure[j] = F(is_nearly_sure)(likeliest[j]);
+        double total = tile.count[j] + tile.rest[j];
+        factor[j] = row->labels->gradient[j];
+        likeliest[j] = (REAL)(factor[j] / total);
+        is_sure[j] = F(is_nearly_sure)(total);
         is_any_sure |= is_sure[j];
     }
     F(write_tile_shares)(out, x, length, &tile, factor, row);

@@ -51,17 +51,17 @@ static ALWAYS_INLINE void F(put_step)(REAL *to, const REAL *results, ptrdiff_t l
 
 /* Products of a power and a share may be a unit off. The p of a nearly sure class is 1/total, rounded once, instead: that of a
  * sure one is 1, and none is above 1. */
-static ALWAYS_INLINE int F(is_nearly_sure)(REAL likeliest) { return likeliest > (REAL)0.99; }
+static ALWAYS_INLINE int F(is_nearly_sure)(double total) { return total < 1.01; }
 
 static void F(write_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
-                             const klfast_row *row) {
+                             const klfast_row *row, klfast_remainder *remainder) {
     const REAL *x = logits;
     REAL *to = out, padded[STEP], result[STEP];
-    (void)unused, (void)other;
+    (void)unused, (void)other, (void)remainder;
     if (F(is_settled)(to, length, row)) return;
-    F(share_plan) plan = F(plan_share)(row, 1.0);
-    REAL likeliest = (REAL)(1.0 / row->total_x);
-    int is_sure = F(is_nearly_sure)(likeliest);
+    F(share_plan) plan = F(plan_share)(row, row->gradient);
+    REAL likeliest = (REAL)(row->gradient / row->total_x);
+    int is_sure = F(is_nearly_sure)(row->total_x);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
         F(look_at_shares)(result, a, &plan);
@@ -73,10 +73,10 @@ static void F(write_softmax)(void *out, void *unused, const void *logits, const 
 /* (x - largest)/T - log_total: both parts are negative or 0, so that nothing cancels. Of logits out of range the difference
  * may leave that of numbers; half of it does not. */
 static void F(write_log_softmax)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
-                                 const klfast_row *row) {
+                                 const klfast_row *row, klfast_remainder *remainder) {
     const REAL *x = logits;
     REAL *to = out, padded[STEP], result[STEP];
-    (void)unused, (void)other;
+    (void)unused, (void)other, (void)remainder;
     if (F(is_settled)(to, length, row)) return;
     REAL largest = (REAL)row->largest_x, inverse = row->temperature->F(of).inverse, total = (REAL)row->log_total;
     REAL limit = row->temperature->F(of).limit, half = largest / 2;
@@ -93,10 +93,10 @@ static void F(write_log_softmax)(void *out, void *unused, const void *logits, co
 
 /* -p*(log p + H) = p*((largest - x)/T - E[(largest - x)/T]). */
 static void F(write_entropy)(void *out, void *unused, const void *logits, const void *other, ptrdiff_t length,
-                             const klfast_row *row) {
+                             const klfast_row *row, klfast_remainder *remainder) {
     const REAL *x = logits;
     REAL *to = out, padded[STEP], result[STEP];
-    (void)unused, (void)other;
+    (void)unused, (void)other, (void)remainder;
     if (F(is_settled)(to, length, row)) return;
     F(share_plan) plan = F(plan_share)(row, row->gradient * row->temperature->inverse);
     REAL largest = (REAL)row->largest_x, inverse = plan.e.inverse, bottom = largest + 2 * plan.lowest;
@@ -136,10 +136,10 @@ static ALWAYS_INLINE void F(set_largest)(REAL *result, const REAL *x, const REAL
 
 /* scale_of_p*p + scale_of_b*b; the label's entry is put in by the caller. */
 static void F(write_cross_entropy)(void *out, void *unused, const void *logits, const void *weights, ptrdiff_t length,
-                                   const klfast_row *row) {
+                                   const klfast_row *row, klfast_remainder *remainder) {
     const REAL *x = logits, *b = weights;
     REAL *to = out, padded[STEP], padded_b[STEP], result[STEP], cap = (REAL)row->parameters->softcap;
-    (void)unused;
+    (void)unused, (void)remainder;
     if (F(is_settled)(to, length, row)) return;
     F(share_plan) plan = F(plan_share)(row, row->scale_of_p);
     for (ptrdiff_t i = 0; i < length; i += STEP) {
@@ -156,120 +156,4 @@ static void F(write_cross_entropy)(void *out, void *unused, const void *logits, 
         }
         F(put_step)(to + i, result, length - i);
     }
-}
-
-/* As add_number, for a line of sums. */
-static ALWAYS_INLINE void F(add_line)(double *restrict high, double *restrict low, const REAL *x) {
-    AS_LOOP
-    for (int j = 0; j < LANES; j++) {
-        double value = (double)x[j], total = high[j] + value, part = total - high[j];
-        low[j] += (high[j] - (total - part)) + (value - part);
-        high[j] = total;
-    }
-}
-
-/* The gradients of a row add up to 0. The entry of a class that has nearly all of p is a small difference of large numbers:
- * if the whole row is here, it is taken from the others instead. */
-static void F(balance)(REAL *out, ptrdiff_t length, ptrdiff_t likeliest, const klfast_row *row) {
-    if (!row->is_whole || likeliest < 0) return;
-    double high[LANES] = {0}, low[LANES] = {0};
-    wide_sum others = {0, 0};
-    ptrdiff_t i = 0;
-    out[likeliest] = 0;
-    for (; i + LANES <= length; i += LANES) F(add_line)(high, low, out + i);
-    for (int j = 0; j < LANES; j++) add_sum(&others, (wide_sum){high[j], low[j]});
-    for (; i < length; i++) add_number(&others, (double)out[i]);
-    out[likeliest] = (REAL)-sum_value(others);
-}
-
-/* The place of a probability above a half, if the step has one. */
-static ALWAYS_INLINE void F(find_likeliest)(ptrdiff_t *found, const REAL *p, ptrdiff_t start) {
-    INTEGER is_there = 0;
-    for (int j = 0; j < STEP; j++) is_there |= p[j] > (REAL)0.5;
-    if (!is_there) return;
-    for (int j = 0; j < STEP; j++)
-        if (p[j] > (REAL)0.5) *found = start + j;
-}
-
-/* p*(d - KL) and q - p. Where KL is infinite, the first is undefined. */
-static void F(write_kl_of_pair)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
-                                const klfast_row *row) {
-    const REAL *x = logits, *y = other;
-    REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
-    if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
-    F(pair_step) step;
-    F(pair_plan) plan = F(plan_pair)(row);
-    /* Where the likeliest class is nearly all, or nothing differs but next to impossible classes, small entries are all there
-     * is. Elsewhere they are not worth the time that products below the normal numbers take. */
-    int is_small = (float)row->total_x == 1 || row->value < SMALLEST_FLOAT_DIVERGENCE;
-    if (is_small) plan.lowest = (LOWEST_EXPONENT + 1) * plan.e.ln2;
-    REAL unit = (REAL)(row->gradient * row->temperature->inverse), kl = (REAL)row->value;
-    ptrdiff_t likeliest = -1;
-    int is_infinite = row->value == HUGE_VAL;
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
-        F(look_at_pair)(&step, a, F(whole_step)(y, i, length, -INFINITY, padded_y), &plan);
-        for (int j = 0; j < STEP; j++) {
-            REAL above = step.d[j] - kl;
-            of_x[j] = unit * (step.p[j] * (step.p[j] > 0 ? above : 0));
-            of_y[j] = -unit * step.difference[j];
-        }
-        for (int j = 0; is_infinite && j < STEP; j++) of_x[j] = step.p[j] > 0 ? NAN : 0;
-        F(find_likeliest)(&likeliest, step.p, i);
-        F(put_step)(to_x + i, of_x, length - i);
-        F(put_step)(to_y + i, of_y, length - i);
-    }
-    if (!is_infinite) F(balance)(to_x, length, likeliest, row);
-    F(balance)(to_y, length, likeliest, row);
-}
-
-/* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)). */
-static void F(write_js_of_pair)(void *out_x, void *out_y, const void *logits, const void *other, ptrdiff_t length,
-                                const klfast_row *row) {
-    const REAL *x = logits, *y = other;
-    REAL *to_x = out_x, *to_y = out_y, padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
-    if (F(is_settled)(to_x, length, row) & F(is_settled)(to_y, length, row)) return;
-    F(pair_step) step;
-    F(pair_plan) plan = F(plan_pair)(row);
-    REAL beta = plan.beta, rest = plan.rest, mean_x = (REAL)row->value, mean_y = (REAL)row->value_y;
-    REAL unit = (REAL)(row->gradient * row->temperature->inverse), unit_x = unit * beta, unit_y = unit * rest;
-    ptrdiff_t likeliest_x = -1, likeliest_y = -1;
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
-        F(look_at_pair)(&step, a, F(whole_step)(y, i, length, -INFINITY, padded_y), &plan);
-        for (int j = 0; j < STEP; j++) {
-            REAL p = step.p[j], q = step.q[j], middle = F(fma)(beta, p, rest * q), held = middle > 0 ? middle : 1;
-            REAL held_p = p > 0 ? p : held, held_q = q > 0 ? q : held, difference = step.difference[j];
-            REAL log_p = F(log_ratio_from)(held_p, held, p > 0 ? rest * difference : 0);
-            REAL log_q = F(log_ratio_from)(held_q, held, q > 0 ? -beta * difference : 0);
-            of_x[j] = unit_x * (p * (log_p - mean_x));
-            of_y[j] = unit_y * (q * (log_q - mean_y));
-        }
-        F(find_likeliest)(&likeliest_x, step.p, i);
-        F(find_likeliest)(&likeliest_y, step.q, i);
-        F(put_step)(to_x + i, of_x, length - i);
-        F(put_step)(to_y + i, of_y, length - i);
-    }
-    F(balance)(to_x, length, likeliest_x, row);
-    F(balance)(to_y, length, likeliest_y, row);
-}
-
-static NOINLINE void F(write_lowered)(void (*write)(void *, void *, const void *, const void *, ptrdiff_t, const klfast_row *),
-                                      void *out_x, void *out_y, const REAL *x, const REAL *y, ptrdiff_t length,
-                                      const klfast_row *row) {
-    REAL lowered_x[LOGITS_BLOCK], lowered_y[LOGITS_BLOCK];
-    lowered_row lowered;
-    F(lower)(lowered_x, x, length, row);
-    F(lower)(lowered_y, y, length, row);
-    write(out_x, out_y, lowered_x, lowered_y, length, lower_row(&lowered, row));
-}
-
-static void F(write_kl)(void *out_x, void *out_y, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
-    if (row->scale_p == 1.0) F(write_kl_of_pair)(out_x, out_y, x, y, length, row);
-    else F(write_lowered)(F(write_kl_of_pair), out_x, out_y, x, y, length, row);
-}
-
-static void F(write_js)(void *out_x, void *out_y, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
-    if (row->scale_p == 1.0) F(write_js_of_pair)(out_x, out_y, x, y, length, row);
-    else F(write_lowered)(F(write_js_of_pair), out_x, out_y, x, y, length, row);
 }

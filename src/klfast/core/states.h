@@ -96,6 +96,14 @@ typedef struct {
     double count;
 } logits_cross_state;
 
+/* What a block of a gradient leaves for the end of its row: the sum of its entries; but that of the class that has most of p
+ * is apart, if it is here. */
+typedef struct {
+    wide_sum others;
+    double entry;
+    ptrdiff_t likeliest; /* its place, or -1 */
+} klfast_remainder;
+
 /* Large enough for any of them. */
 typedef union {
     weights_state weights;
@@ -103,6 +111,7 @@ typedef union {
     logits_pair_state pair;
     logits_cross_state cross;
     renyi_state renyi;
+    klfast_remainder remainder[2]; /* while results are written, one for each output */
 } klfast_state;
 
 /* Which walk over a row this is. */
@@ -152,7 +161,7 @@ typedef struct {
     /* Cross-entropy: the gradient is scale_of_p*p + scale_of_b*b, and at the label this; 1 - p of the largest. */
     double scale_of_p, scale_of_b, at_label, others;
     ptrdiff_t label; /* -1 where there is none */
-    int is_undefined, is_ignored, is_skipped, is_written, is_whole;
+    int is_undefined, is_ignored, is_skipped, is_written;
 } klfast_row;
 
 #endif

@@ -125,7 +125,6 @@ void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer,
     told->temperature = &rows->temperature;
     told->gradient = rows->gradients ? rows->gradients[number] : 1.0;
     told->is_written = rows->is_written;
-    told->is_whole = rows->length <= rows->operation->block_length;
     told->label = -1;
     if (rows->operation->constant != NO_CONSTANT) find_constant(told, rows, &a, &b, &mask);
     if (!rows->labels.data) return;

@@ -249,8 +249,12 @@ static void walk_rows(klfast_group *group, const klfast_rows *rows, double *resu
         }
     } while (finish_group(group, rows, totals, results));
     if (!rows->is_written) return;
-    for (ptrdiff_t block = 0; block * block_length < rows->length; block++)
-        klfast_write_rows(group, rows, block, scratch, is_one_block);
+    klfast_write_rows(group, rows, 0, totals, scratch, is_one_block);
+    for (ptrdiff_t block = 1; block * block_length < rows->length; block++) {
+        klfast_write_rows(group, rows, block, states, scratch, 0);
+        klfast_join_remainders(group, totals, states);
+    }
+    klfast_settle_remainders(group, rows, totals);
 }
 
 void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch) {

@@ -49,7 +49,8 @@ static void store(const klfast_rows *rows, const klfast_group *group, const klfa
     store_rows(rows, &part, group->count, start, length, piece.data, piece.row_stride / type_size(rows->type));
 }
 
-void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, char *scratch, int is_read) {
+void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+                       char *scratch, int is_read) {
     ptrdiff_t start = block * rows->operation->block_length, area = rows->scratch_bytes / AREAS;
     ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
     ptrdiff_t mask_stride = smaller(rows->length, rows->operation->block_length) * type_size(rows->type);
@@ -58,9 +59,12 @@ void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdi
     klfast_take_block(rows, group, start, length, scratch, is_read, &a, &b);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         const klfast_row *told = &group->told[k];
+        klfast_remainder *remainder = states[k].remainder;
         char *of_a = (char *)out_a.data + k * out_a.row_stride, *of_b = (char *)out_b.data + k * out_b.row_stride;
         const char *mask = scratch + 2 * area + k * mask_stride;
-        rows->operation->write(of_a, of_b, a.data + k * a.row_stride, b.data + k * b.row_stride, length, told);
+        remainder[0] = remainder[1] = (klfast_remainder){.likeliest = -1};
+        rows->operation->write(of_a, of_b, a.data + k * a.row_stride, b.data + k * b.row_stride, length, told, remainder);
+        for (int side = 0; side < 2; side++) remainder[side].likeliest += remainder[side].likeliest < 0 ? 0 : start;
         if (told->label >= start && told->label < start + length && !told->is_undefined)
             put_number(rows, of_a, told->label - start, told->at_label);
         if (!rows->mask.data) continue;
@@ -71,8 +75,51 @@ void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdi
     store(rows, group, &rows->out_b, start, length, out_b);
 }
 
-void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, void *scratch) {
-    klfast_write_rows(group, rows, block, scratch, 0);
+void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+                        void *scratch) {
+    klfast_write_rows(group, rows, block, states, scratch, 0);
+}
+
+void klfast_join_remainders(const klfast_group *group, klfast_state *into, const klfast_state *next) {
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        for (int side = 0; side < 2; side++) {
+            wide_sum others = into[k].remainder[side].others;
+            add_sum(&others, next[k].remainder[side].others);
+            if (next[k].remainder[side].likeliest >= 0) into[k].remainder[side] = next[k].remainder[side];
+            into[k].remainder[side].others = others;
+        }
+    }
+}
+
+/* The gradients of a row add up to 0. What they do add up to is what one error, of the logarithm of the totals' ratio or of
+ * the divergence, does to all of them, to each by its probability. It only counts where one class has most of that, whose
+ * entry is a small difference of large numbers: there, it is taken off. Written so that the others alone say what a sure
+ * class has. */
+static void settle_remainder(const klfast_rows *rows, const klfast_array *out, const klfast_row *told,
+                             const klfast_remainder *remainder) {
+    if (!out->data || remainder->likeliest < 0) return;
+    double share = 1 / told->total_x, left = (told->total_x - 1) / told->total_x;
+    double number = remainder->entry * left - sum_value(remainder->others) * share;
+    float narrow = (float)number;
+    rows->level->store[rows->type][out->element]((char *)out->data + remainder->likeliest * out->stride, out->stride,
+                                                 rows->type == FLOAT32 ? (const void *)&narrow : &number, 1);
+}
+
+void klfast_settle_remainders(const klfast_group *group, const klfast_rows *rows, const klfast_state *states) {
+    for (ptrdiff_t k = 0; k < group->count; k++) {
+        klfast_array out_a = part_of(&rows->out_a, group->outer, group->first + k),
+                     out_b = part_of(&rows->out_b, group->outer, group->first + k);
+        settle_remainder(rows, &out_a, &group->told[k], &states[k].remainder[0]);
+        settle_remainder(rows, &out_b, &group->told[k], &states[k].remainder[1]);
+    }
+}
+
+void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, const klfast_state *states,
+                        ptrdiff_t blocks) {
+    klfast_state totals[KLFAST_GROUP];
+    for (ptrdiff_t k = 0; k < group->count; k++) totals[k] = states[k];
+    for (ptrdiff_t block = 1; block < blocks; block++) klfast_join_remainders(group, totals, states + block * group->count);
+    klfast_settle_remainders(group, rows, totals);
 }
 
 void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {

@@ -66,12 +66,12 @@ def kl_divergence_grad(
     -----
     Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
     entries are differences of larger terms, to the largest of these (p*(abs(log(p/q)) + KL); for Jensen-Shannon with the
-    mixture in place of q), and of classes that have nearly all of p, if there are several of them or more than 2048 entries
-    (float64: 1024) in the row, to p*sqrt(KL); for float16 and bfloat16 that of float32 before the one
-    rounding to their type. The same bits for any number of threads and any memory layout. A
-    probability below the smallest normal number counts as 0, and so does one below 2**-100 (float64: 2**-960) unless one
-    class has all but 2**-25 or the divergence is below 2**-50. Where an
-    input was broadcast, its own gradient is the sum of these over what it was broadcast to.
+    mixture in place of q). Of a class that has most of p, whose entry is minus the sum of all others, relative to the root
+    of the sum of their squares, if that is larger; of several that have nearly all of p together and differ alike in x and
+    y, to p*sqrt(KL). For float16 and bfloat16 that of float32 before the one rounding to their type. The same bits for any
+    number of threads and any memory layout. A probability below the smallest normal number counts as 0, and so does one
+    below 2**-100 (float64: 2**-960) unless one class has all but 2**-25 or the divergence is below 2**-50. Where an input
+    was broadcast, its own gradient is the sum of these over what it was broadcast to.
 
     Examples
     --------
