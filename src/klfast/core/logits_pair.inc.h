@@ -30,12 +30,14 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     plan.bottom_y = plan.largest_y - below;
     plan.share_x = (REAL)(1.0 / row->total_x);
     plan.share_y = (REAL)(1.0 / row->total_y);
-    /* d = (x - y - offset)/T + inside, with most of it in the offset: nothing large is added that takes digits of a small d. */
-    double shift = row->offset_low - row->inside * row->temperature->value;
-    plan.offset = (REAL)(row->offset + shift);
-    double left = (row->offset - (double)plan.offset) + shift;
+    /* d = (x - y - offset)/T + inside. What of `inside` shows in the offset goes there: nothing large is added at the end that
+     * takes digits of a small d. The rest, however small, stays apart. */
+    double shift = row->inside * row->temperature->value;
+    plan.offset = (REAL)(row->offset - shift);
+    shift = plan.offset == (REAL)row->offset ? 0 : shift;
+    double left = ((row->offset - (double)plan.offset) - shift) + row->offset_low;
     plan.offset_low = (REAL)left;
-    plan.inside = (REAL)(((double)plan.offset_low - left) * row->temperature->inverse);
+    plan.inside = (REAL)(shift == 0 ? row->inside : ((double)plan.offset_low - left) * row->temperature->inverse);
     plan.wide_offset = row->offset;
     plan.wide_inverse = row->temperature->inverse;
     plan.wide_inside = row->inside - row->offset_low * plan.wide_inverse;
