@@ -8,6 +8,7 @@ Results are mpmath numbers, or the floats nan and inf where that is the answer. 
 have a size: the sum of the absolute values of their terms.
 """
 
+import functools
 import math
 
 import mpmath
@@ -95,15 +96,25 @@ def _raw(p, q, include_p):
 def _weighted_logs(p, q, precision, include_p):
     """sum p*(log p - log q), or sum p*log q without `include_p`; sum p; sum q; the sum of the absolute terms."""
     used = p > 0
-    weights, others = _raw_numbers(p[used]), _raw_numbers(q[used])
-    logs = [libmp.mpf_log(b, precision) for b in others]
+    weights, logs = _raw_numbers(p[used]), _logs(_as_bytes(q[used]), precision)
     if include_p:
-        logs = [
-            libmp.mpf_sub(libmp.mpf_log(a, precision), log, precision) for a, log in zip(weights, logs, strict=True)
-        ]
+        of_p = _logs(_as_bytes(p[used]), precision)
+        logs = [libmp.mpf_sub(log_p, log_q, precision) for log_p, log_q in zip(of_p, logs, strict=True)]
     terms = [libmp.mpf_mul(a, log, precision) for a, log in zip(weights, logs, strict=True)]
     sums = _sum(terms, precision), _sum(weights, precision), _sum(_raw_numbers(q), precision)
     return *sums, _sum(terms, precision, absolute=True)
+
+
+# One operation after the other asks for the logarithms or exponentials of the same long row, which is told by its bytes.
+
+
+def _as_bytes(row):
+    return np.asarray(row, np.float64).tobytes()
+
+
+@functools.lru_cache(maxsize=4)
+def _logs(row, precision):
+    return [libmp.mpf_log(value, precision) for value in _raw_numbers(np.frombuffer(row))]
 
 
 def _proportional(p, q):
@@ -129,8 +140,8 @@ def logits_kl_divergence(x, y):
     ]
 
     def evaluate(precision):
-        weights = _exponentials(_only(centered_x, possible), precision)
-        total_x, total_y = _sum(weights, precision), _sum(_exponentials(centered_y, precision), precision)
+        weights = _only(_weights(_as_bytes(x), precision), possible)
+        total_x, total_y = _sum(weights, precision), _sum(_weights(_as_bytes(y), precision), precision)
         terms = [libmp.mpf_mul(weight, d, precision) for weight, d in zip(weights, differences, strict=True)]
         value = _sum(terms, precision) / total_x - mpmath.log(total_x) + mpmath.log(total_y)
         return value, ROUNDINGS * (1 + _sum(terms, precision, absolute=True) / total_x)
@@ -164,10 +175,11 @@ def logits_entropy(x):
     """log sum exp(x) minus the mean of x under softmax(x)."""
     if _no_softmax(x):
         return NAN
-    centered = _only(_centered(x), x > -np.inf)
+    possible = x > -np.inf
+    centered = _only(_centered(x), possible)
 
     def evaluate(precision):
-        weights = _exponentials(centered, precision)
+        weights = _only(_weights(_as_bytes(x), precision), possible)
         total = _sum(weights, precision)
         terms = [libmp.mpf_mul(weight, value, precision) for weight, value in zip(weights, centered, strict=True)]
         mean = _sum(terms, precision) / total
@@ -182,11 +194,10 @@ def logits_cross_entropy(x, target):
         return NAN
     if x[target] == -np.inf:
         return INFINITY
-    centered = _centered(x)
-    of_target = mpmath.make_mpf(centered[target])
+    of_target = mpmath.make_mpf(_centered(x)[target])
 
     def evaluate(precision):
-        return mpmath.log(_sum(_exponentials(centered, precision), precision)) - of_target, ROUNDINGS
+        return mpmath.log(_sum(_weights(_as_bytes(x), precision), precision)) - of_target, ROUNDINGS
 
     return _certain(evaluate, lambda: np.count_nonzero(x > -np.inf) == 1)
 
@@ -197,11 +208,10 @@ def logits_logsumexp(x):
         return NAN
     if not np.any(x > -np.inf):
         return -INFINITY
-    centered = _centered(x)
     largest = mpmath.mpf(float(x.max()))
 
     def evaluate(precision):
-        log_total = mpmath.log(_sum(_exponentials(centered, precision), precision))
+        log_total = mpmath.log(_sum(_weights(_as_bytes(x), precision), precision))
         return largest + log_total, ROUNDINGS * (1 + abs(largest))
 
     # log 1 + ... = 0 would need exp(largest) and a rational to be equal; only one lone class scored 0 gives it.
@@ -226,6 +236,12 @@ def _centered(x):
 # exp of less is nothing at any of the PRECISIONS, even multiplied by the largest double; and takes long, since the logarithm
 # of 2 is needed to as many digits as the number has before its point.
 LOWEST_EXPONENT = libmp.from_int(-(2**20))
+
+
+@functools.lru_cache(maxsize=4)
+def _weights(row, precision):
+    """exp(x - max(x)), told as above."""
+    return _exponentials(_centered(np.frombuffer(row)), precision)
 
 
 def _exponentials(centered, precision):
