@@ -62,24 +62,27 @@ static double scalar_exp_over_f64(double x, double temperature) {
     prepare_temperature(&t, temperature);
     return exp_over(x, &t);
 }
-static float plain_logits_gap_f32(float d, int distance) {
+static float plain_logits_gap_f32(float d, float low, int distance) {
     klfast_temperature t;
     prepare_temperature(&t, 1.0);
-    return logits_gap_f32(1, d, d, &t.of_f32, distance);
+    return logits_gap_f32(1, d, low, d, &t.of_f32, distance);
 }
-static double plain_logits_gap_f64(double d, int distance) {
+static double plain_logits_gap_f64(double d, double low, int distance) {
     klfast_temperature t;
     prepare_temperature(&t, 1.0);
-    return logits_gap_f64(1, d, d, &t.of_f64, distance);
+    return logits_gap_f64(1, d, low, d, &t.of_f64, distance);
 }
 
 EACH(test_scaled_exp_f32, float, exp_over_f32(x, y))
 EACH(test_scaled_exp_f64, double, exp_over_f64(x, y))
 EACH(test_exp_over_f64, double, scalar_exp_over_f64(x, y))
-EACH(test_logits_gap_near_f32, float, plain_logits_gap_f32(x, NEAR_f32))
-EACH(test_logits_gap_near_f64, double, plain_logits_gap_f64(x, NEAR_f64))
-EACH(test_logits_gap_apart_f32, float, plain_logits_gap_f32(x, APART_f32))
-EACH(test_logits_gap_apart_f64, double, plain_logits_gap_f64(x, APART_f64))
+EACH(test_logits_gap_near_f32, float, plain_logits_gap_f32(x, 0, NEAR_f32))
+EACH(test_logits_gap_near_f64, double, plain_logits_gap_f64(x, 0, NEAR_f64))
+EACH(test_logits_gap_apart_f32, float, plain_logits_gap_f32(x, 0, APART_f32))
+EACH(test_logits_gap_apart_f64, double, plain_logits_gap_f64(x, 0, APART_f64))
+/* Of x + y, where y is no more than what rounding took of it. */
+EACH(test_logits_gap_deep_f32, float, plain_logits_gap_f32(x, y, DEEP_f32))
+EACH(test_logits_gap_deep_f64, double, plain_logits_gap_f64(x, y, DEEP_f64))
 EACH(test_log1p_any_f64, double, log1p_any(x))
 EACH(test_exp_any_f64, double, exp_any(x))
 EACH(test_exp_gap_f64, double, exp_gap(x))

@@ -8,6 +8,7 @@ import functools
 import mpmath
 import numpy as np
 import oracles
+import oracles_logits
 import pytest
 from cpu_levels import LEVELS, call
 from distributions import LOGIT_PAIRS, LONG_LENGTHS, SHORT_LENGTHS, logit_pair
@@ -186,3 +187,30 @@ def test_a_class_impossible_in_y_alone_makes_kl_infinite_wherever_it_stands(dtyp
         masked[position] = -np.inf
         assert call(level, "logits.kl_divergence", x, masked) == np.inf
         assert call(level, "logits.kl_divergence", masked, x) < np.inf
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_class_that_the_first_row_nearly_rules_out_counts_with_all_digits(dtype, level):
+    """What rounding takes of log(p/q) = -20 is a share of q, and that may be most of the divergence; so may be a block with one
+    class that differs, whose mean is far from that of its likeliest classes."""
+    random = np.random.default_rng(4)
+    wrong = {}
+    for length in (10, 100, 1000, 5000):
+        for far in (5.9, 10.6, 19.3, 27.1):
+            x = random.normal(0.0, 0.3, length)
+            x[length // 3] = far
+            y = x + 0.05 * random.normal(size=length)
+            y[: length // 5] += far - 3.0
+            lone = 0.05 * random.normal(size=length)
+            lone[length // 3] = -2.85
+            for name, other in (("ruled out", y), ("one class", np.minimum(x, 2.3) + lone)):
+                first = (x if name == "ruled out" else np.minimum(x, 2.3)).astype(dtype)
+                second = other.astype(dtype)
+                for temperature in (1.0, 0.7, 0.9):
+                    exact = oracles_logits.kl_divergence(*(one.astype(float) for one in (first, second)), temperature)
+                    result = call(level, "logits.kl_divergence", first, second, temperature=temperature)
+                    units = oracles.relative_error(result, exact) / BOUNDS["kl_divergence", dtype]
+                    if not units <= 1.0:
+                        wrong[name, length, far, temperature] = f"{units:.3g} times the bound"
+    assert not wrong

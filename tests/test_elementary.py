@@ -202,6 +202,18 @@ def test_logits_gap(library, fma, kind, name, low, high, units):
     assert_within(units, kind, call(library(fma), f"logits_gap_{name}", kind, d), exp_gap, (d,))
 
 
+@pytest.mark.parametrize(("low", "high"), [(1, 80), (-30, -1)])
+@pytest.mark.parametrize("kind", UNIT)
+@pytest.mark.parametrize("fma", BUILDS)
+def test_logits_gap_of_more_than_the_rounded_difference(library, fma, kind, low, high):
+    """What rounding took off, half a unit at most, would be 15 u of the result where d is -30."""
+    random = np.random.default_rng(6)
+    d = random.uniform(low, high, COUNT).astype(TYPE[kind])
+    lost = (np.spacing(np.abs(d)) * random.uniform(-0.5, 0.5, COUNT)).astype(TYPE[kind])
+    results = call(library(fma), "logits_gap_deep", kind, d, lost)
+    assert_within(8, kind, results, lambda rounded, rest: exp_gap(rounded + rest), (d, lost))
+
+
 @pytest.mark.parametrize("fma", BUILDS)
 def test_scalar_functions(library, fma):
     random = np.random.default_rng(8)

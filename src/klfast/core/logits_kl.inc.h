@@ -11,20 +11,23 @@
  *
  * x - y keeps its rounding error, so a constant between x and y costs no digits. */
 
-/* How far apart the rows are: all |d| <= 2, d >= -30, anything; or so far that the plain formula has all digits. */
-enum { F(NEAR), F(APART), F(FAR), F(PLAIN) };
+/* How far apart the rows are: all |d| <= 2, d >= DEEP_BELOW, d >= -30, anything; or so far that the plain formula has all
+ * digits. Below DEEP_BELOW, exp(-d) takes more than the rounded d. */
+enum { F(NEAR), F(APART), F(DEEP), F(FAR), F(PLAIN) };
 
-/* p*(d + exp(-d) - 1) for d = apart/T. FAR gives p*(d - 1) where d < -30: exp(-d) would overflow there, and p*exp(-d) is
- * summed elsewhere. `apart` itself goes through exp, because d is rounded. Largest error, not counting that of p: NEAR 8 u;
- * else 6 u for |d| <= 1 and 5 u beyond. */
-static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL d, const F(klfast_exponential) *e, const int distance) {
+/* p*(d + exp(-d) - 1) for d = apart/T; DEEP, for d = (apart + low)/T. FAR gives p*(d - 1) where d < DEEP_BELOW, and
+ * p*exp(-d) is summed elsewhere. `apart` itself goes through exp, because d is rounded. Largest error, not counting that of
+ * p: NEAR and DEEP 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
+static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL low, REAL d, const F(klfast_exponential) *e,
+                                        const int distance) {
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
-    int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < -30;
+    int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < DEEP_BELOW;
     REAL x = apart > e->negligible ? -e->negligible : far ? 0 : -apart;
     REAL shifted = F(fma)(x, e->per_ln2, EXPONENT_SHIFT), k = close ? 0 : shifted - EXPONENT_SHIFT;
     REAL r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x)) * e->inverse;
     REAL curve = r * r * F(wide_exp_polynomial)(r);
     REAL power = (1 + (r + curve)) * F(power_at)(shifted);
+    if (distance == F(DEEP)) power = F(fma)(-power, low * e->inverse, power);
     REAL beyond = F(fma)(p, d - 1, far ? 0 : p * power);
     return close ? p * curve : beyond;
 }
@@ -34,6 +37,15 @@ static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
     REAL difference = x - y, part = difference - x;
     REAL error = (x - (difference - part)) - (y + part);
     return (difference - center) + error;
+}
+
+/* The same, and what is lost in rounding it. */
+static ALWAYS_INLINE REAL F(deep_difference)(REAL x, REAL y, REAL center, REAL *low) {
+    REAL difference = x - y, part = difference - x, apart = difference - center, other = apart - difference;
+    REAL error = (x - (difference - part)) - (y + part), lost = (difference - (apart - other)) - (center + other);
+    REAL sum = apart + (error + lost);
+    *low = (apart - sum) + (error + lost);
+    return sum;
 }
 
 /* From sums in units of 2^K to the state of a block: total, g = E[d + exp(-d) - 1] and w = E[d] for the centre that
@@ -118,12 +130,14 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
         F(prefetch_step)(&ahead_x, i);
         F(prefetch_step)(&ahead_y, i);
         for (int j = 0; j < STEP; j++) {
-            REAL apart = distance == F(PLAIN) ? (a[j] - b[j]) - center : F(centred_difference)(a[j], b[j], center);
+            REAL low = 0, apart = distance == F(PLAIN)  ? (a[j] - b[j]) - center
+                                  : distance == F(DEEP) ? F(deep_difference)(a[j], b[j], center, &low)
+                                                        : F(centred_difference)(a[j], b[j], center);
             REAL d = apart * e.inverse, part = F(scaled_exp)(a[j], scale, &e);
             p[j] = part;
             first[j] = part * d;
             second[j] =
-                distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y, &e) : F(logits_gap)(part, apart, d, &e, distance);
+                distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y, &e) : F(logits_gap)(part, apart, low, d, &e, distance);
         }
         F(fold)(&total, p);
         F(fold)(&mean, first);
@@ -145,6 +159,10 @@ static NOINLINE void F(sweep_near)(wide_sum sums[3], const REAL *x, const REAL *
 static NOINLINE void F(sweep_apart)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
                                     const F(logits_plan) *plan) {
     F(logits_sweep)(sums, x, y, length, plan, F(APART));
+}
+static NOINLINE void F(sweep_deep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
+                                   const F(logits_plan) *plan) {
+    F(logits_sweep)(sums, x, y, length, plan, F(DEEP));
 }
 static NOINLINE void F(sweep_plain)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
                                     const F(logits_plan) *plan) {
@@ -198,12 +216,15 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     for (int attempt = 0; attempt < 2; attempt++) {
         REAL above = (highest - plan.center) * inverse, below = (lowest - plan.center) * inverse;
         if (!(below >= -29)) return 0;
-        if (above <= 2 && below >= -2) F(sweep_near)(sums, x, y, length, &plan);
+        int is_near = above <= 2 && below >= -2;
+        if (is_near) F(sweep_near)(sums, x, y, length, &plan);
+        else if (below < DEEP_BELOW) F(sweep_deep)(sums, x, y, length, &plan);
         else F(sweep_apart)(sums, x, y, length, &plan);
         double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
         /* also where anything is NaN */
         if (!(g >= SMALLEST_LOGITS_GAP && g < LARGEST_LOGITS_GAP)) return 0;
-        if (u >= 0.5 || gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
+        /* What is taken off again must not be much more than what is left. */
+        if (u >= 0.5 ? -w <= 0.5 * log1p_any(u) : gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
             state->flags = HAS_Y;
             state->total = sums[0];
             state->ratio.high = (double)plan.center;
@@ -246,7 +267,7 @@ static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y), *a = F(whole_step)(d, i, length, 0, padded_d);
         for (int j = 0; j < STEP; j++) {
             REAL part = F(scaled_exp)(b[j], scale, &e);
-            term[j] = (a[j] - center) * e.inverse < -30 ? part : 0;
+            term[j] = (a[j] - center) * e.inverse < DEEP_BELOW ? part : 0;
         }
         F(fold)(&sum, term);
         F(end_run)(&sum);
@@ -309,8 +330,8 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
         for (int j = 0; j < STEP; j++) {
             REAL apart = d[i + j] - center, from_center = apart * e.inverse;
-            term[j] = F(logits_gap)(p[i + j], apart, from_center, &e, F(FAR));
-            far[j] |= from_center < -30;
+            term[j] = F(logits_gap)(p[i + j], apart, 0, from_center, &e, F(FAR));
+            far[j] |= from_center < DEEP_BELOW;
         }
         F(fold)(&gap, term);
         F(end_run)(&gap);

@@ -83,9 +83,9 @@ static ALWAYS_INLINE void F(add_gaps)(F(kl_tile) *tile, const REAL *restrict sha
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            REAL apart = F(centred_difference)(x[i + j], y[i + j], tile->center[j]), d = apart * e.inverse;
+            REAL low, apart = F(deep_difference)(x[i + j], y[i + j], tile->center[j], &low), d = apart * e.inverse;
             first[i + j] = share[i + j] * d;
-            second[i + j] = F(logits_gap)(share[i + j], apart, d, &e, F(APART));
+            second[i + j] = F(logits_gap)(share[i + j], apart, low, d, &e, F(DEEP));
         }
     }
     F(add_lines)(&mean, first, length);

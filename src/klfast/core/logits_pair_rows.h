@@ -11,6 +11,9 @@
 #define HIGHEST_SCORE 0x1p900
 #define LOWERED 0x1p-40
 
+/* Where log(p/q) is below this, a float's rounding of it shows in p/q: see logits_kl.inc.h. */
+#define DEEP_BELOW (-4)
+
 static int is_beyond_scale(double score) { return fabs(score) > HIGHEST_SCORE && fabs(score) < HUGE_VAL; }
 
 static void prepare_temperature(klfast_temperature *temperature, double value);
