@@ -74,7 +74,7 @@ cdef extern from "kernels.h" nogil:
     void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
     int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
     void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
-    void klfast_end_writing(const klfast_group *, const klfast_rows *, const klfast_state *, Py_ssize_t)
+    void klfast_end_writing(const klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t)
     void klfast_plan_terms(klfast_term_call *)
     void klfast_walk_terms(const klfast_term_call *, Py_ssize_t, double *, klfast_term_state *, void *)
     void klfast_join_terms(const klfast_term_call *, double *, const klfast_term_state *)

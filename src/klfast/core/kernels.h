@@ -213,7 +213,7 @@ int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state 
 /* Then, if results of the input's size are wanted, every block is written, and the writing ended. */
 void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
                         void *scratch);
-void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, const klfast_state *states, ptrdiff_t blocks);
+void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
 
 /* One call for terms: rows of up to four arrays -> sums, and, if wanted, results of their size. `rows` holds what it shares
  * with other calls: lengths, mask, gradients (what the outputs of a row are multiplied by), parameters, type and level. */

@@ -114,12 +114,9 @@ void klfast_settle_remainders(const klfast_group *group, const klfast_rows *rows
     }
 }
 
-void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, const klfast_state *states,
-                        ptrdiff_t blocks) {
-    klfast_state totals[KLFAST_GROUP];
-    for (ptrdiff_t k = 0; k < group->count; k++) totals[k] = states[k];
-    for (ptrdiff_t block = 1; block < blocks; block++) klfast_join_remainders(group, totals, states + block * group->count);
-    klfast_settle_remainders(group, rows, totals);
+void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
+    for (ptrdiff_t block = 1; block < blocks; block++) klfast_join_remainders(group, states, states + block * group->count);
+    klfast_settle_remainders(group, rows, states);
 }
 
 void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
