@@ -250,6 +250,28 @@ def test_one_hot_targets_have_gradients_as_good_as_class_ids(dtype, level):
     assert not wrong(results, exact, dtype)
 
 
+@functools.cache
+def flat_row(length, kind, dtype):
+    """A row without a class that has most of p, a target close to its softmax, and the exact gradient."""
+    random = np.random.default_rng(length)
+    x = (random.normal(0.0, 1.0, length) if kind == "spread" else np.zeros(length)).astype(dtype)
+    target = np.exp(x.astype(np.float64)) * (1.0 + 0.1 * random.normal(0.0, 1.0, length))
+    target = (target / target.sum()).astype(dtype)
+    return x, target, oracles_gradients.cross_entropy(x, target)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("kind", ("spread", "equal"))
+@pytest.mark.parametrize("length", (100, 1000, 20_000))
+def test_targets_close_to_the_softmax_of_many_classes(length, kind, dtype, level):
+    """p - b is held to p there, however small that is beside 1."""
+    x, target, exact = flat_row(length, kind, dtype)
+    result = call(level, "logits.cross_entropy_grad", x, target)
+    likeliest = float(np.max(_softmax(x.astype(np.float64))))
+    assert not wrong({kind: result}, {kind: exact}, dtype, {kind: likeliest})
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", REAL)
 def test_where_the_divergence_is_infinite_only_the_second_gradient_is_a_number(dtype, level):

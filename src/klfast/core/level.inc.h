@@ -112,7 +112,9 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "logits_write.inc.h"
 #include "logits_write_pair.inc.h"
 #include "logits_tile.inc.h"
+#include "logits_cross_tile.inc.h"
 #include "logits_kl_tile.inc.h"
+#include "logits_js_tile.inc.h"
 #include "topk.inc.h"
 #include "real_end.inc.h"
 
@@ -131,7 +133,9 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "logits_write.inc.h"
 #include "logits_write_pair.inc.h"
 #include "logits_tile.inc.h"
+#include "logits_cross_tile.inc.h"
 #include "logits_kl_tile.inc.h"
+#include "logits_js_tile.inc.h"
 #include "topk.inc.h"
 #include "real_end.inc.h"
 
@@ -239,7 +243,7 @@ const klfast_level KLFAST_LEVEL = {
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0, 0.0)},
             [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, none, write_js),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_logits_js, write_js),
             [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
                                        write_entropy, 0.0),
             [LOGITS_LOGSUMEXP] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0),
@@ -249,10 +253,11 @@ const klfast_level KLFAST_LEVEL = {
             [LOGITS_CROSS_ENTROPY] = SOFTMAX(logsumexp, softmax_join, logits_cross_entropy_finish,
                                              tile_logits_cross_entropy, write_cross_entropy, 0.0),
             [LOGITS_SMOOTHED_CROSS_ENTROPY] =
-                LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, none, write_cross_entropy),
+                LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, tile_smoothed_cross_entropy,
+                       write_cross_entropy),
             [LOGITS_SOFT_CROSS_ENTROPY] =
-                SCORES(logits_cross, logits_cross_join, soft_cross_entropy_finish, none, write_cross_entropy, 0.0, 2,
-                       logits_block, 0.0), /* a mask leaves no weight in the target */
+                SCORES(logits_cross, logits_cross_join, soft_cross_entropy_finish, tile_soft_cross_entropy,
+                       write_cross_entropy, 0.0, 2, logits_block, 0.0), /* a mask leaves no weight in the target */
             [LOGITS_TOKEN_LOGPROBS] =
                 SOFTMAX(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0),
         },

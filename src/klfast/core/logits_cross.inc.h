@@ -29,7 +29,7 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
     F(softmax_any)(&s->softmax, x, length, row, 0);
     REAL largest = (REAL)s->softmax.largest;
     /* what a mask excludes is -inf, and so are the class weights beside it; of target probabilities it leaves 0 */
-    int has_weights = row->expects_zeros && row->label >= 0;
+    int has_weights = row->label >= 0;
     INTEGER is_masked = -(INTEGER)has_weights, skips_impossible = -(INTEGER)row->parameters->smooths_finite;
     if (row->walk == WALK_CAREFUL) {
         F(logits_cross_unusual)(s, x, b, length, row, has_weights);

@@ -3,10 +3,24 @@
  *
  * Where |d| <= 1, p - q = p*(1 - exp(-d)) and q is what is left of p; else both are what their exponentials say. */
 
+/* beta and 1 - beta, the shares of x and y in the middle, each in two parts: their rounding would count twice. */
+typedef struct {
+    REAL x, x_low, y, y_low;
+} F(two_shares);
+
+static ALWAYS_INLINE F(two_shares) F(split_beta)(double beta) {
+    REAL x = (REAL)beta, y = (REAL)(1.0 - beta);
+    double lost = (1.0 - (1.0 - beta)) - beta; /* of beta in 1 - beta */
+    return (F(two_shares)){x, (REAL)(beta - (double)x), y, (REAL)(((1.0 - beta) - (double)y) + lost)};
+}
+
+static ALWAYS_INLINE REAL F(times)(REAL high, REAL low, REAL x) { return F(fma)(high, x, low * x); }
+
 typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale;
-    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside, beta, rest;
+    F(two_shares) shares;
+    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside;
     double wide_offset, wide_inverse, wide_inside;
 } F(pair_plan);
 
@@ -41,8 +55,7 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     plan.wide_offset = row->offset;
     plan.wide_inverse = row->temperature->inverse;
     plan.wide_inside = row->inside - row->offset_low * plan.wide_inverse;
-    plan.beta = (REAL)row->parameters->beta;
-    plan.rest = (REAL)(1.0 - row->parameters->beta);
+    plan.shares = F(split_beta)(row->parameters->beta);
     return plan;
 }
 
@@ -89,15 +102,16 @@ static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, 
     REAL padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
     F(pair_step) step;
     F(pair_plan) plan = F(plan_pair)(row);
+    F(two_shares) shares = plan.shares;
     F(lanes) sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
         F(look_at_pair)(&step, a, b, &plan, 0);
         for (int j = 0; j < STEP; j++) {
-            REAL middle = F(fma)(plan.beta, step.p[j], plan.rest * step.q[j]);
-            of_x[j] = F(gap_from)(step.p[j], middle, plan.rest * step.difference[j]);
-            of_y[j] = F(gap_from)(step.q[j], middle, -plan.beta * step.difference[j]);
+            REAL middle = F(fma)(shares.x, step.p[j], shares.y * step.q[j]);
+            of_x[j] = F(gap_from)(step.p[j], middle, F(times)(shares.y, shares.y_low, step.difference[j]));
+            of_y[j] = F(gap_from)(step.q[j], middle, -F(times)(shares.x, shares.x_low, step.difference[j]));
         }
         F(fold)(&sum_x, of_x);
         F(fold)(&sum_y, of_y);

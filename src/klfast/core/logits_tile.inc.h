@@ -169,12 +169,13 @@ static unsigned F(tile_logits_entropy)(double *result, const void *logits, const
     return lane_bits(tile.is_sound, LANES);
 }
 
-/* The gradient at the labels, as settle_gradient finds it, lane by lane. */
-static ALWAYS_INLINE void F(find_at_labels)(double *at_label, const F(softmax_tile) *tile, const double *lse,
-                                            const klfast_row *row) {
+/* The gradient at the labels, as settle_gradient finds it, lane by lane: all weights but the label's are `beside`, and `taken`
+ * is taken off. */
+static ALWAYS_INLINE void F(find_at_labels)(double *at_label, const F(softmax_tile) *tile, const double *label_weight,
+                                            const double *beside, const double *taken, const klfast_row *row) {
     const klfast_labels *labels = row->labels;
     klfast_exponential_f64 e = row->temperature->of_f64;
-    double inverse = row->temperature->inverse, lowest = -700.0 * row->temperature->value, z = row->parameters->z_loss;
+    double inverse = row->temperature->inverse, lowest = -700.0 * row->temperature->value;
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double shifted, total = tile->count[j] + tile->rest[j], distance = labels->logit[j] - (double)tile->largest[j];
@@ -182,7 +183,27 @@ static ALWAYS_INLINE void F(find_at_labels)(double *at_label, const F(softmax_ti
         double part = fraction * power_of_two_f64(shifted - 0x1.8p52);
         double p = (distance > lowest ? part : 0) / total, of_others = ((tile->count[j] - 1) + tile->rest[j]) / total;
         double others = distance == 0 ? of_others : 1 - p;
-        at_label[j] = labels->gradient[j] * inverse * (p * (2 * z * lse[j]) - labels->weight[j] * others);
+        at_label[j] = labels->gradient[j] * inverse * (p * beside[j] - label_weight[j] * others - taken[j]);
+    }
+}
+
+/* Puts them in; rows that do not count have a gradient of 0. */
+static ALWAYS_INLINE void F(put_at_labels)(REAL *out, ptrdiff_t length, ptrdiff_t count, const double *at_label,
+                                           const klfast_row *row) {
+    const klfast_labels *labels = row->labels;
+    for (int j = 0; j < count; j++) {
+        if (labels->is_ignored[j])
+            for (ptrdiff_t i = j; i < length; i += LANES) out[i] = 0;
+        else out[labels->place[j] * LANES + j] = (REAL)(at_label[j] * below_cap(labels->logit[j], row->parameters));
+    }
+}
+
+/* What a softcap leaves of a derivative. */
+static ALWAYS_INLINE void F(lower_by_cap)(REAL *restrict out, const REAL *x, ptrdiff_t length, const klfast_row *row) {
+    REAL cap = (REAL)row->parameters->softcap;
+    for (ptrdiff_t i = 0; cap > 0 && i < length; i++) {
+        REAL share = x[i] > -INFINITY ? x[i] / cap : 1;
+        out[i] *= (1 - share) * (1 + share);
     }
 }
 
@@ -191,32 +212,27 @@ static unsigned F(tile_logits_cross_entropy)(double *result, const void *logits,
                                              ptrdiff_t count, const klfast_row *row, void *out_a, void *out_b) {
     const klfast_labels *labels = row->labels;
     const REAL *x = logits;
-    REAL *restrict out = out_a, cap = (REAL)row->parameters->softcap;
-    double inverse = row->temperature->inverse, z = row->parameters->z_loss, lse[LANES], factor[LANES], at_label[LANES];
+    REAL *restrict out = out_a;
+    double inverse = row->temperature->inverse, z = row->parameters->z_loss, factor[LANES], beside[LANES], at_label[LANES];
+    static const double nothing[LANES] = {0};
     F(softmax_tile) tile;
     (void)y, (void)out_b;
     F(look_at_tile)(&tile, x, length, row, 0);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double loss = tile.log_total[j] + ((double)tile.largest[j] - labels->logit[j]) * inverse;
-        lse[j] = (double)tile.largest[j] * inverse + tile.log_total[j];
+        double lse = (double)tile.largest[j] * inverse + tile.log_total[j];
         loss = labels->weight[j] == 0 ? 0 : labels->weight[j] * loss;
-        result[j] = labels->is_ignored[j] ? 0 : loss + z * lse[j] * lse[j];
-        factor[j] = labels->is_ignored[j] ? 0 : labels->gradient[j] * inverse * (labels->weight[j] + 2 * z * lse[j]);
+        result[j] = labels->is_ignored[j] ? 0 : loss + z * lse * lse;
+        beside[j] = 2 * z * lse;
+        factor[j] = labels->is_ignored[j] ? 0 : labels->gradient[j] * inverse * (labels->weight[j] + beside[j]);
         tile.is_sound[j] |= labels->is_ignored[j];
     }
     if (!out) return lane_bits(tile.is_sound, LANES);
     F(write_tile_shares)(out, x, length, &tile, factor, row);
-    for (ptrdiff_t i = 0; cap > 0 && i < length; i++) {
-        REAL share = x[i] > -INFINITY ? x[i] / cap : 1;
-        out[i] *= (1 - share) * (1 + share);
-    }
-    F(find_at_labels)(at_label, &tile, lse, row);
-    for (int j = 0; j < count; j++) {
-        if (labels->is_ignored[j])
-            for (ptrdiff_t i = j; i < length; i += LANES) out[i] = 0;
-        else out[labels->place[j] * LANES + j] = (REAL)(at_label[j] * below_cap(labels->logit[j], row->parameters));
-    }
+    F(lower_by_cap)(out, x, length, row);
+    F(find_at_labels)(at_label, &tile, labels->weight, beside, nothing, row);
+    F(put_at_labels)(out, length, count, at_label, row);
     return lane_bits(tile.is_sound, LANES);
 }
 

@@ -122,9 +122,10 @@ static ALWAYS_INLINE void F(add_weights)(REAL *result, const REAL *x, const REAL
     }
 }
 
-/* Where x is the largest, p - b may be far smaller than both: there, 1 - p is taken from the others. */
+/* Where one class has most of p, p - b may be far smaller than both: there, 1 - p is taken from the others. */
 static ALWAYS_INLINE void F(set_largest)(REAL *result, const REAL *x, const REAL *b, const klfast_row *row) {
     INTEGER found = 0;
+    if (row->others > 0.5) return;
     REAL largest = (REAL)row->largest_x;
     for (int j = 0; j < STEP; j++) found |= x[j] == largest;
     if (!found) return;
