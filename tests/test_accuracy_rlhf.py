@@ -128,6 +128,21 @@ def test_statistics_of_ratios_far_out_are_exact(dtype, lowest, highest):
                         assert abs(mpmath.mpf(result) - value) <= 2 * BOUND[dtype] * beside, name
 
 
+def test_log_ratios_that_round_to_where_care_begins():
+    """8 and a little more rounds to 8, and what that loses is nearly all of what is promised: a factor must not add to it."""
+    x = np.float32(-2.1451845169067383) * np.ones(64, np.float32)
+    y = (x.astype(np.float64) + 8.0 + np.arange(-32, 32) * 2.0**-23).astype(np.float32)
+    factor = np.linspace(0.6, 1.4, 64)
+    with mpmath.workdps(60):
+        exact = [oracles_rlhf.estimate("k3", one, other) for one, other in zip(x, y)]
+        slopes = [-mpmath.expm1(mpmath.mpf(float(b)) - mpmath.mpf(float(a))) for a, b in zip(x, y)]
+        scaled = [slope * mpmath.mpf(one) for slope, one in zip(slopes, factor)]
+        for level in LEVELS:
+            assert_exact(call(level, "rlhf.kl_estimate", x, y, "k3"), exact, BOUND["float32"])
+            found = call(level, "rlhf.kl_estimate_grad", x, y, "k3", grad_output=factor)
+            assert_exact(found, scaled, BOUND["float32"])
+
+
 def test_statistics_beyond_the_range():
     for shift in (-800.0, -400.0, 300.0, 400.0):
         stats = rlhf.importance_ratio_stats([shift, shift + 1.0], [0.0, 0.0])

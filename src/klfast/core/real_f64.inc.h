@@ -47,7 +47,8 @@
 /* Transposing: the halves of piece k of two vectors, laid alternately. */
 #define INTERLEAVE_LOW(k) 2 * (k), 2 * (PIECES + (k))
 #define INTERLEAVE_HIGH(k) 2 * (k) + 1, 2 * (PIECES + (k)) + 1
-/* e^d: below and above, element by element; above, because exp multiplies what the difference d lost in rounding. */
+/* e^d: below the one and from the other on, element by element; from there on, exp multiplies too much of what the difference d
+ * lost in rounding. */
 #define EXP_TERMS_NEAR (REAL)0.52
 #define EXP_TERMS_LOWEST (-700.0)
 #define EXP_TERMS_HIGHEST 8.0

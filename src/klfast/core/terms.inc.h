@@ -25,6 +25,18 @@ typedef struct {
     REAL clip, free_bits;
 } F(term_constants);
 
+/* What x - y has lost in rounding, which exp makes a relative error. */
+static ALWAYS_INLINE REAL F(lost_of)(REAL x, REAL y, REAL difference) {
+    REAL part = difference - x;
+    return (x - (difference - part)) - (y + part);
+}
+
+/* exp_terms_of(d + low). */
+static ALWAYS_INLINE F(exp_terms) F(exp_terms_with)(REAL d, REAL low) {
+    F(exp_terms) e = F(exp_terms_of)(d, 0);
+    return (F(exp_terms)){F(fma)(low, e.expm1, e.gap), F(fma)(low, e.exp, e.expm1), F(fma)(low, e.exp, e.exp)};
+}
+
 /* ---- tokens ---- */
 
 /* The estimators of KL, or their derivatives with respect to logp; the log-ratio is limited to -clip .. clip. Returns whether
@@ -45,14 +57,18 @@ static ALWAYS_INLINE INTEGER F(token_step)(const REAL *restrict logp, const REAL
         if (kind == TERMS_K1_GRAD) slope = 1;
         if (kind == TERMS_K2_GRAD) slope = 0 - r;
         if (kind == TERMS_ABS_GRAD) slope = F(counted)(r < 0, 1) - F(counted)(r > 0, 1);
-        if (kind == TERMS_K3) value[j] = F(exp_terms_of)(r, is_near).gap;
-        if (kind == TERMS_K3_GRAD) slope = 0 - F(exp_terms_of)(r, is_near).expm1;
+        if (is_far_reaching) {
+            REAL lost = F(counted)((given == r) & is_counted, F(lost_of)(other[j], logp[j], other[j] - logp[j]));
+            F(exp_terms) e = is_near ? F(exp_terms_of)(r, 1) : F(exp_terms_with)(r, lost);
+            if (kind == TERMS_K3) value[j] = e.gap;
+            if (kind == TERMS_K3_GRAD) slope = 0 - e.expm1;
+        }
         if (is_far_reaching) widest = F(wider)(widest, F(size_bits)(r));
         if (is_far_reaching && !is_near) highest = F(wider)(highest, F(bits)(r));
         if (kind >= TERMS_K1_GRAD) value[j] = r == r ? slope * inside : r;
     }
     if (is_near) return widest >= F(bits)(EXP_TERMS_NEAR);
-    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest > F(bits)(EXP_TERMS_HIGHEST));
+    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest >= F(bits)(EXP_TERMS_HIGHEST));
 }
 
 /* ---- importance ratios ---- */
@@ -65,7 +81,7 @@ static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, 
     for (ptrdiff_t j = 0; j < length; j++) {
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL r = F(counted)(is_counted, logp[j] - other[j]);
-        F(exp_terms) e = F(exp_terms_of)(r, 0);
+        F(exp_terms) e = F(exp_terms_with)(r, F(counted)(is_counted, F(lost_of)(logp[j], other[j], r)));
         values[0][j] = r;
         values[1][j] = e.gap;
         values[2][j] = e.expm1 * e.expm1;
@@ -74,7 +90,7 @@ static ALWAYS_INLINE INTEGER F(ratio_step)(const REAL *logp, const REAL *other, 
         values[5][j] = is_counted ? r : -INFINITY;
         widest = F(wider)(widest, F(size_bits)(r));
     }
-    return widest > F(bits)(EXP_TERMS_HIGHEST);
+    return widest >= F(bits)(EXP_TERMS_HIGHEST);
 }
 
 /* ---- Gaussians ---- */
@@ -109,14 +125,15 @@ static ALWAYS_INLINE INTEGER F(gaussian_pair_step)(const REAL *restrict means1, 
         INTEGER is_counted = has_mask ? mask[j] != 0 : 1;
         REAL mu = F(counted)(is_counted, means1[j] - means2[j]), logvar = F(counted)(is_counted, logvars2[j]);
         REAL d = F(counted)(is_counted, logvars1[j] - logvars2[j]);
-        REAL gap = F(exp_terms_of)(d, 0).gap, precision = F(exp_terms_of)(-logvar, 0).exp;
+        REAL lost = F(counted)(is_counted, F(lost_of)(logvars1[j], logvars2[j], d));
+        REAL gap = F(exp_terms_with)(d, lost).gap, precision = F(exp_terms_of)(-logvar, 0).exp;
         REAL term = (REAL)0.5 * F(fma)(mu, mu * precision, gap);
         value[j] = F(counted)(is_counted, term < free_bits ? free_bits : term);
         widest = F(wider)(widest, F(wider)(F(size_bits)(d), F(size_bits)(logvar)));
         highest = F(wider)(highest, F(bits)(d));
         farthest = F(wider)(farthest, F(size_bits)(mu));
     }
-    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest > F(bits)(EXP_TERMS_HIGHEST)) |
+    return (widest > F(bits)(-EXP_TERMS_LOWEST)) | (highest >= F(bits)(EXP_TERMS_HIGHEST)) |
            (farthest > F(bits)(LARGEST_MEAN));
 }
 
