@@ -210,3 +210,47 @@ def test_a_stack_without_weights_counts_all_alike(dtype, level):
         ("js_distance", root, BOUNDS[dtype] / 2),
     ):
         assert not wrong(operation, {dtype: call(level, operation, rows)}, {dtype: value}, bound)
+
+
+def nearly_alike(random):
+    p = random.random(100)
+    return p, p * (1.0 + 1e-8 * random.normal(size=100))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("alpha", (200.0, 1e4, 1e6, 1e8))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_large_orders_of_near_rows(dtype, alpha, level):
+    """What c = sum p / sum q is off by, the order multiplies."""
+    for seed in range(5):
+        p, q = (row.astype(dtype).astype(np.float64) for row in nearly_alike(np.random.default_rng(seed)))
+        if np.array_equal(p, q):
+            q[0] = np.nextafter(q[0], 1.0)
+        exact = oracles_divergences.renyi_divergence(p, q, alpha)
+        result = call(level, "renyi_divergence", p.astype(dtype), q.astype(dtype), alpha)
+        if alpha * np.max(np.abs(np.log(p / q))) < 700:
+            assert abs((float(result) - exact) / exact) <= 2.0**-45
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_infinite_order_of_nearly_proportional_rows(level):
+    """Every p/q may be below sum p / sum q as that is rounded."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        p = random.random(20) * np.r_[1000.0, np.ones(19)]
+        q = p * (1.0 + 1e-6)
+        exact = oracles_divergences.renyi_divergence(p, q, np.inf)
+        result = call(level, "renyi_divergence", p, q, np.inf)
+        assert abs((float(result) - exact) / exact) <= 2.0**-45
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("alpha", (0.3, 0.5, 2.0, np.inf))
+@pytest.mark.parametrize("scale", (1e-100, 1e-136, 1e-200, 1e136))
+def test_rows_of_very_different_sums_keep_their_digits(scale, alpha, level):
+    random = np.random.default_rng(0)
+    p = random.random(50)
+    q = p * (1.0 + 1e-6 * random.normal(size=50))
+    exact = oracles_divergences.renyi_divergence(p * scale, q, alpha)
+    result = call(level, "renyi_divergence", p * scale, q, alpha)
+    assert abs((float(result) - exact) / exact) <= 2.0**-45

@@ -31,7 +31,7 @@ static double renyi_from_logs(const renyi_state *s, double order) {
 static double renyi_from_sums(const weights_state *s, double order) {
     double p = sum_value(s->mass), f = sum_value(s->first) / p, w = -sum_value(s->second) / p;
     if (order == 0) return log1p_any(f);
-    if (order == HUGE_VAL) return log1p_any(s->largest + w * (1 + s->largest));
+    if (order == HUGE_VAL) return fmax(log1p_any(s->largest + w * (1 + s->largest)), 0);
     if (!(f < 0.75 && f > -HUGE_VAL)) return -1.0;
     if (fabs(f) > 0.25) return log1p_any(-f) / (order - 1);
     return f / (1 - order) * log1p_ratio(-f) + 0.0; /* 0.0 where that is -0.0 */
@@ -55,10 +55,10 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         return 0;
     }
     double w = -sum_value(sums->second) / sum_value(sums->mass), f = sum_value(sums->first) / sum_value(sums->mass);
-    /* w takes order*(1 - order)*w^2/2 off f; orders 0 and infinity do not need it: f is not of second order there, or w is
-     * taken out exactly */
+    /* w takes order*(1 - order)*w^2/2 off f, and changes what is left by (1 - order)*w; orders 0 and infinity do not need it: f
+     * is not of second order there, or w is taken out exactly */
     if (order > 0 && order < HUGE_VAL && row->repeats < 3 && fabs(w) < 0.5 &&
-        w * w > 0x1p-53 * (f / order / (1 - order))) {
+        (w * w > 0x1p-53 * (f / order / (1 - order)) || fabs((1 - order) * w) > 0x1p-51)) {
         row->repeats++;
         refine_constant(row, w);
         return 1;

@@ -35,7 +35,7 @@ static ALWAYS_INLINE double renyi_term(double p, double b, double d, double orde
 
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q,
                                      const constants_f64 *restrict row, double order, const int kind) {
-    double first[STEP], second[STEP], mass[STEP];
+    double first[STEP], second[STEP], mass[STEP], beside[STEP];
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
@@ -48,16 +48,17 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
                 m = a > 0 ? cb : 0;
             }
             if (kind == ORDER_INFINITE) {
-                double ratio = a > 0 ? d / (cb > SMALLEST_NORMAL ? cb : SMALLEST_NORMAL) : 0;
+                double ratio = a > 0 ? d / (cb > SMALLEST_NORMAL ? cb : SMALLEST_NORMAL) : -INFINITY;
                 local->largest[j] = ratio > local->largest[j] ? ratio : local->largest[j];
             }
             first[part + j] = h;
             second[part + j] = d;
             mass[part + j] = m;
+            beside[part + j] = a * row->limit[j];
         }
     }
     watch_f64(local, p, q, 1);
-    watch_f64(local, q, p, 1);
+    watch_f64(local, q, beside, 1);
     fold_f64(&local->mass, mass);
     fold_f64(&local->first, first);
     fold_f64(&local->second, second);
@@ -75,6 +76,7 @@ static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const do
     double last_p[STEP], last_q[STEP];
     sweep_f64 local;
     begin_sweep_f64(&local);
+    for (int j = 0; kind == ORDER_INFINITE && j < LANES; j++) local.largest[j] = -INFINITY; /* it may be below 0 */
     for (ptrdiff_t r = 0; r < length; r += STEP) {
         const double *a = whole_step_f64(p, r, length, 0, last_p), *b = whole_step_f64(q, r, length, 0, last_q);
         if (signs) {
@@ -144,11 +146,12 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
         if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row);
         return;
     }
-    constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 0, p, q, row);
+    /* The lowest q that is taken beside c; p, which is of the size of c*q, is told in the same units. */
+    double held = row->constant < 1 ? row->constant : 1;
+    int in_range = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT;
+    double lowest = in_range ? LOWEST_WEIGHT / held : NAN;
+    constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 1 / held, p, q, row);
     sweep_f64 sums;
-    double lowest = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT
-                        ? LOWEST_WEIGHT / (row->constant < 1 ? row->constant : 1)
-                        : NAN;
     int usual = 0;
     for (int signs = 0; signs <= 1 && !usual; signs++) {
         renyi_sweeps[kind](&sums, p, q, length, &constants, row->parameters->order, signs);
