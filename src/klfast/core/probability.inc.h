@@ -105,6 +105,13 @@ static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {
     F(end_run)(&sums->second);
 }
 
+/* The lowest q beside which a small sum is not suspicious. A divergence allows those that come to LOWEST_WEIGHT times c: in
+ * these units its terms are. */
+static ALWAYS_INLINE REAL F(safe_weight)(REAL lowest_allowed) {
+    REAL scaled = (REAL)(SAFE_WEIGHT / LOWEST_WEIGHT) * lowest_allowed;
+    return lowest_allowed > SMALLEST_NORMAL ? scaled : SAFE_WEIGHT;
+}
+
 /* Whether the sums of a sweep can be trusted: not where zeros or negative entries are where the loop expects none, or
  * numbers leave the range in which its terms are exact. */
 static ALWAYS_INLINE int F(is_trusted)(weights_state *state, REAL lowest, INTEGER sign, INTEGER impossible,
@@ -113,8 +120,8 @@ static ALWAYS_INLINE int F(is_trusted)(weights_state *state, REAL lowest, INTEGE
     /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
     int unclear = state->first.high != state->first.high;
     int in_range = state->mass.high <= HIGHEST_SUM && fabs(state->second.high) <= HIGHEST_SUM;
-    int tiny =
-        (lowest < SAFE_WEIGHT && state->first.high < SAFE_SUM) || (state->mass.high > 0 && state->mass.high < SAFE_SUM);
+    int tiny = (lowest < F(safe_weight)(lowest_allowed) && state->first.high < SAFE_SUM) ||
+               (state->mass.high > 0 && state->mass.high < SAFE_SUM);
     return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && !unclear && state->largest < INFINITY;
 }
 

@@ -23,19 +23,28 @@ static ALWAYS_INLINE void F(lane_values)(double *values, const F(lanes) *sum) {
     }
 }
 
-static ALWAYS_INLINE void F(tile_conclude)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
-    F(lane_values)(tile->mass, &sums->mass);
-    F(lane_values)(tile->first, &sums->first);
-    F(lane_values)(tile->second, &sums->second);
+static ALWAYS_INLINE void F(tile_judge)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         int in_range = (tile->mass[j] <= HIGHEST_SUM) & (fabs(tile->second[j]) <= HIGHEST_SUM);
-        int tiny = ((sums->lowest[j] < SAFE_WEIGHT) & (tile->first[j] < SAFE_SUM)) | (tile->mass[j] < SAFE_SUM);
+        REAL safe = F(safe_weight)(lowest_allowed[j]);
+        int tiny = ((sums->lowest[j] < safe) & (tile->first[j] < SAFE_SUM)) | (tile->mass[j] < SAFE_SUM);
         tile->largest[j] = (double)sums->largest[j];
         tile->is_infinite[j] = sums->impossible[j] < 0;
         tile->is_sound[j] = (sums->sign[j] >= 0) & (sums->lowest[j] >= lowest_allowed[j]) & in_range & !tiny &
                             (sums->largest[j] < INFINITY);
     }
+}
+
+static ALWAYS_INLINE void F(take_sums)(F(tile_sums) *tile, const F(sweep) *sums) {
+    F(lane_values)(tile->mass, &sums->mass);
+    F(lane_values)(tile->first, &sums->first);
+    F(lane_values)(tile->second, &sums->second);
+}
+
+static ALWAYS_INLINE void F(tile_conclude)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
+    F(take_sums)(tile, sums);
+    F(tile_judge)(tile, sums, lowest_allowed);
 }
 
 static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count) {
@@ -111,10 +120,15 @@ static NOINLINE void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q,
     F(tile_gaps)(s, p, q, length, row, 1, 1);
 }
 
-/* The same for the cross-entropy, always careful: the one q above `limit` is set aside. */
-static NOINLINE void F(tile_cross_terms)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
+/* The same for the cross-entropy, always careful: the one q above `limit` is set aside. The sums, also that of p, go to `tile`.
+ * Floats are added up as doubles at once: of the four units that are promised, the logarithm may take three. */
+static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
                                          const F(constants) *row) {
-    REAL term[LANES * KLFAST_SHORT_ROW], beside[LANES * KLFAST_SHORT_ROW];
+#if CARRY
+    double term[LANES * KLFAST_SHORT_ROW], beside[LANES * KLFAST_SHORT_ROW];
+#else
+    double mass[LANES] = {0}, first[LANES] = {0}, second[LANES] = {0};
+#endif
     F(sweep) local;
     F(begin_watch)(&local);
     for (ptrdiff_t i = 0; i < length; i += LANES) {
@@ -123,15 +137,31 @@ static NOINLINE void F(tile_cross_terms)(F(sweep) *sums, const REAL *p, const RE
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL b = q[i + j], other = b > 0 ? b : 1, large = b > row->limit[j] ? b : 0;
-            term[i + j] = p[i + j] * F(log_ratio)(row->c[j], other);
-            beside[i + j] = b > row->limit[j] ? 0 : b;
+            REAL log_ratio = F(log_ratio)(row->c[j], other), rest = b > row->limit[j] ? 0 : b;
             local.largest[j] = large > local.largest[j] ? large : local.largest[j];
+#if CARRY
+            term[i + j] = p[i + j] * log_ratio;
+            beside[i + j] = rest;
+#else
+            mass[j] += (double)p[i + j];
+            first[j] += (double)p[i + j] * (double)log_ratio;
+            second[j] += (double)rest;
+#endif
         }
         F(watch_part)(&local, p + i, q + i, 1);
     }
     F(store_watch)(sums, &local);
-    F(add_lines_closely)(&sums->first, term, length);
-    F(add_lines_closely)(&sums->second, beside, length);
+#if CARRY
+    F(wide_line_sums)(tile->mass, p, length);
+    F(wide_line_sums)(tile->first, term, length);
+    F(wide_line_sums)(tile->second, beside, length);
+#else
+    for (int j = 0; j < LANES; j++) {
+        tile->mass[j] = mass[j];
+        tile->first[j] = first[j];
+        tile->second[j] = second[j];
+    }
+#endif
 }
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
@@ -188,22 +218,19 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     REAL lowest[LANES];
     F(constants) row;
     F(sweep) sums;
-    F(lanes) q_sums;
     F(tile_sums) tile;
     int certain[LANES];
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(add_lines_closely)(&sums.mass, p, length);
-    F(add_lines_closely)(&q_sums, q, length);
-    F(lane_values)(q_sum, &q_sums);
+    F(wide_line_sums)(q_sum, q, length);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         row.c[j] = (REAL)q_sum[j];
         row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
         lowest[j] = (row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM) ? SMALLEST_NORMAL : NAN;
     }
-    F(tile_cross_terms)(&sums, p, q, length, &row);
-    F(tile_conclude)(&tile, &sums, lowest);
+    F(tile_cross_terms)(&tile, &sums, p, q, length, &row);
+    F(tile_judge)(&tile, &sums, lowest);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double c = (double)row.c[j], large = tile.largest[j], rest = tile.second[j];
@@ -217,18 +244,18 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
 }
 
 /* The plain sums: no constant, no correction. */
-static unsigned F(tile_raw_result)(double *result, const F(sweep) *sums, const REAL allowed, const int with_second) {
+static unsigned F(tile_raw_result)(double *result, F(tile_sums) *tile, const F(sweep) *sums, const REAL allowed,
+                                   const int with_second) {
     REAL lowest[LANES];
-    F(tile_sums) tile;
     int certain[LANES];
     for (int j = 0; j < LANES; j++) lowest[j] = allowed;
-    F(tile_conclude)(&tile, sums, lowest);
+    F(tile_judge)(tile, sums, lowest);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double value = tile.first[j] + (with_second ? tile.second[j] : 0.0);
+        double value = tile->first[j] + (with_second ? tile->second[j] : 0.0);
         /* The term of a q of zero or of a huge one is no number, or there is a NaN: not for this loop to say. */
-        certain[j] = tile.is_sound[j] & (value == value);
-        result[j] = tile.is_infinite[j] ? HUGE_VAL : value;
+        certain[j] = tile->is_sound[j] & (value == value);
+        result[j] = tile->is_infinite[j] ? HUGE_VAL : value;
     }
     return lane_bits(certain, LANES);
 }
@@ -238,9 +265,11 @@ static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const v
     (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, 0, p, q, told);
     F(sweep) sums;
+    F(tile_sums) tile;
     F(add_lines)(&sums.mass, p, length);
     F(tile_raw_gaps)(&sums, p, q, length, &row);
-    return F(tile_raw_result)(result, &sums, LOWEST_WEIGHT, 1);
+    F(take_sums)(&tile, &sums);
+    return F(tile_raw_result)(result, &tile, &sums, LOWEST_WEIGHT, 1);
 }
 
 static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
@@ -248,7 +277,7 @@ static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const v
     (void)count, (void)out_a, (void)out_b;
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
-    F(add_lines_closely)(&sums.mass, p, length);
-    F(tile_cross_terms)(&sums, p, q, length, &row);
-    return F(tile_raw_result)(result, &sums, SMALLEST_NORMAL, 0);
+    F(tile_sums) tile;
+    F(tile_cross_terms)(&tile, &sums, p, q, length, &row);
+    return F(tile_raw_result)(result, &tile, &sums, SMALLEST_NORMAL, 0);
 }
