@@ -83,6 +83,7 @@ EACH(test_logits_gap_apart_f64, double, plain_logits_gap_f64(x, 0, APART_f64))
 /* Of x + y, where y is no more than what rounding took of it. */
 EACH(test_logits_gap_deep_f32, float, plain_logits_gap_f32(x, y, DEEP_f32))
 EACH(test_logits_gap_deep_f64, double, plain_logits_gap_f64(x, y, DEEP_f64))
+EACH(test_js_of_ratio_f32, float, js_of_ratio_f32(1, y, x))
 EACH(test_log1p_any_f64, double, log1p_any(x))
 EACH(test_exp_any_f64, double, exp_any(x))
 EACH(test_exp_gap_f64, double, exp_gap(x))

@@ -1,5 +1,7 @@
 """The family keeps its promises at the ends of the range too: smallest and largest numbers, sums out of proportion, NaN."""
 
+import functools
+
 import mpmath
 import numpy as np
 import oracles
@@ -203,3 +205,44 @@ def test_total_variation_next_to_a_sure_event(rest, dtype, level):
     for scale in (1, 3, 7):
         p, q = np.array([0, 1], dtype), np.array([rest * scale, scale], dtype)
         assert_exact(level, "total_variation", p, q, bound=bound)
+
+
+SCALED = ("kl_divergence", "js_divergence", "jeffreys", "chi2_divergence", "hellinger", "total_variation")
+
+
+@functools.cache
+def small_beside_large(exponent, length, closeness):
+    """p of next to nothing beside an ordinary q, and close to it in proportion."""
+    random = np.random.default_rng([length, -exponent])
+    q = np.exp(-random.uniform(0.0, 6.0, length)).astype(np.float32)
+    p = (q * np.exp2(exponent) * (1.0 + closeness * random.normal(size=length))).astype(np.float32)
+    return p, q, {name: exact_of(name, p.astype(np.float64), q.astype(np.float64)) for name in SCALED}
+
+
+def exact_of(name, p, q):
+    return getattr(oracles if name == "kl_divergence" else oracles_divergences, name)(p, q)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("length", (2, 16, 200))
+@pytest.mark.parametrize("exponent", (-80, -86, -89, -90, -91, -93, -95, -100))
+@pytest.mark.parametrize("closeness", (1e-2, 1e-5, 3e-7))
+def test_float_terms_do_not_sink_below_the_normal_numbers(closeness, exponent, length, level):
+    p, q, exact = small_beside_large(exponent, length, closeness)
+    for name in SCALED:
+        result = float(call(level, name, p, q))
+        assert abs(result - exact[name]) <= 2.0**-21 * exact[name], (name, result, float(exact[name]))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("score, count", [(-709.0, 130), (-709.5, 200), (-715.0, 20_000), (-719.0, 100_000)])
+def test_probabilities_below_the_normal_numbers_count_where_their_sum_is_one(score, count, level):
+    x = np.full(count, score)
+    x[0] = 0.0
+    with mpmath.workdps(40):
+        others = (count - 1) * mpmath.exp(mpmath.mpf(score))
+        loss = mpmath.log1p(others)
+        entropy = loss - others * score / (1 + others)
+    assert call(level, "logits.cross_entropy", x, 0) == pytest.approx(float(loss), rel=2.0**-49, abs=0)
+    assert call(level, "logits.entropy", x) == pytest.approx(float(entropy), rel=2.0**-49, abs=0)
+    assert -call(level, "logits.log_softmax", x)[0] == pytest.approx(float(loss), rel=2.0**-49, abs=0)

@@ -44,6 +44,15 @@ def js_far_series(v):
     return (2 - v) * mp.log(2 - v) / 2
 
 
+def js_of_ratio_series(d):
+    """-(m*log(m) + d*exp(-d)/2)/d^2 with m = (1 + exp(-d))/2."""
+    if abs(d) < mp.mpf("1e-12"):
+        return (1 - d / 2) / 8
+    power = mp.exp(-d)
+    middle = (1 + power) / 2
+    return -(middle * mp.log(middle) + d * power / 2) / d**2
+
+
 def log1p_series(t):
     """log1p(t)/t."""
     return mp.mpf(1) if t == 0 else mp.log1p(t) / t
@@ -159,6 +168,15 @@ POLYNOMIALS = [
         "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.65",
     ),
     ("js_far_polynomial", "v", js_far_series, "0", "0.36", {"f32": 6}, "(2-v)*log(2-v)/2, 0 <= v <= 0.36"),
+    (
+        "js_of_ratio_polynomial",
+        "d",
+        js_of_ratio_series,
+        "-2.0500",
+        "2.0500",
+        {"f32": 12},
+        "-(m*log(m) + d*exp(-d)/2)/d^2 with m = (1 + exp(-d))/2, |d| <= 2.05",
+    ),
     ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
 # Those whose coefficients are also needed as numbers, highest degree first.

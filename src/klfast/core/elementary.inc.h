@@ -63,14 +63,17 @@ static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
     return parts;
 }
 
-/* a*log(a/b) - a + b, never negative, given d = a - b. Domain and largest error as those of gap. */
-static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) {
+/* a*log(a/b) - a + b, never negative, given d = a - b, and what to take for it where a and b are not within a factor 2. Domain
+ * and largest error as those of gap. */
+static ALWAYS_INLINE REAL F(gap_between)(REAL a, REAL b, REAL d, REAL far_d) {
     F(log_parts) parts = F(split_log)(a, b, d);
     REAL near_base = parts.s * d;
-    REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, 2 * parts.s), -d);
+    REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, 2 * parts.s), -far_d);
     REAL base = parts.field ? far_base : near_base;
     return F(fma)(a, parts.tail, base);
 }
+
+static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) { return F(gap_between)(a, b, d, d); }
 
 /* log(a/b), given d = a - b. Domain: normal a, b > 0. Largest error 4 u. */
 static ALWAYS_INLINE REAL F(log_ratio_from)(REAL a, REAL b, REAL d) {
@@ -148,6 +151,8 @@ static void F(prepare_exp)(F(klfast_exponential) *e, double temperature, double 
     e->ln2_high = (REAL)(part - (part - wide)); /* so few bits that k*ln2_high - x rounds nowhere, whatever the level */
     e->ln2_low = (REAL)((wide - (double)e->ln2_high) + wide_low);
     e->inverse = (REAL)power;
+    double lost = fabs(power) < 0x1p900 && power > 0x1p-900 ? difference_f64(1, temperature, power) * power : 0;
+    e->inverse_low = (REAL)((power - (double)e->inverse) + lost);
     e->limit = (REAL)(EXP_LIMIT * temperature);
     e->negligible = (REAL)(EXP_NEGLIGIBLE * temperature);
     e->coefficient[F(EXP_TERMS) - 1] = (REAL)power;

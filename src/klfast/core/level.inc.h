@@ -243,7 +243,7 @@ const klfast_level KLFAST_LEVEL = {
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0, 0.0)},
             [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_logits_js, write_js),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js),
             [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
                                        write_entropy, 0.0),
             [LOGITS_LOGSUMEXP] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0),

@@ -11,13 +11,17 @@ typedef struct {
     int is_sound[LANES];
 } F(js_side);
 
-/* log(p/q) = apart/T + inside, where apart = x - y - center; 1/T in two parts. */
+/* log(p/q) = apart/T + inside, where apart = x - y - center. */
 typedef struct {
     F(js_side) x, y;
-    REAL inverse, inverse_low;
+    F(klfast_exponential) e;
     REAL center[LANES], center_low[LANES], inside[LANES];
     INTEGER differs[LANES];
 } F(js_tile);
+
+typedef struct {
+    double value[LANES], of_x[LANES], of_y[LANES], excess[LANES];
+} F(js_sums);
 
 /* exp(x/T) of every element, in units that each lane has to itself, and their sums. */
 static ALWAYS_INLINE void F(add_up_shares)(F(js_side) *side, double *log_total, REAL *restrict share, const REAL *x,
@@ -50,8 +54,7 @@ static ALWAYS_INLINE void F(add_up_shares)(F(js_side) *side, double *log_total, 
 /* As plan_pair; a class below `cut` has nothing left of its probability, and below `bottom` its score does not matter. */
 static ALWAYS_INLINE void F(plan_js_tile)(F(js_tile) *tile, const double *log_x, const double *log_y, const klfast_row *row) {
     REAL lowest = (LOWEST_EXPONENT + LOWEST_EXPONENT_LEFT) * row->temperature->F(of).ln2;
-    tile->inverse = row->temperature->F(of).inverse;
-    tile->inverse_low = (REAL)(row->temperature->inverse - (double)tile->inverse);
+    tile->e = row->temperature->F(of);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double x = (double)tile->x.largest[j], y = (double)tile->y.largest[j], offset = x - y;
@@ -79,7 +82,7 @@ static ALWAYS_INLINE REAL F(part_ways)(REAL p, REAL *q, REAL d) {
 }
 
 static ALWAYS_INLINE REAL F(log_ratio_of)(REAL apart, const F(js_tile) *tile, int lane) {
-    return F(fma)(apart, tile->inverse, F(fma)(apart, tile->inverse_low, tile->inside[lane]));
+    return F(over_temperature)(apart, tile->inside[lane], &tile->e);
 }
 
 /* Shares -> p and q, and beside them x - y - center. The error of log(p/q) is taken off afterwards. */
@@ -88,7 +91,8 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
     INTEGER differs[LANES] = {0};
     double excess[LANES];
     F(lanes) sum;
-    for (ptrdiff_t i = 0; i < length; i += LANES) {
+    ptrdiff_t i = 0;
+    do { /* a tile has a line at least */
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = x[i + j], b = y[i + j], of_x = F(fma)(p[i + j], tile->x.share[j], p[i + j] * tile->x.share_low[j]),
@@ -101,7 +105,7 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
             REAL other = q[i + j];
             difference[i + j] = F(part_ways)(p[i + j], &other, F(log_ratio_of)(apart[i + j], tile, j));
         }
-    }
+    } while ((i += LANES) < length);
     F(add_lines)(&sum, difference, length);
     F(lane_values)(excess, &sum);
     for (int j = 0; j < LANES; j++) {
@@ -110,44 +114,53 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
     }
 }
 
-/* The sums of p*log(p/m) - p + m and q*log(q/m) - q + m with m = beta*p + (1 - beta)*q, and of p - q. */
-static ALWAYS_INLINE void F(add_js_terms)(double *sum_x, double *sum_y, double *excess, const F(js_tile) *tile, const REAL *p,
-                                          const REAL *q, const REAL *apart, ptrdiff_t length, const klfast_row *row) {
-    REAL of_x[LANES * KLFAST_SHORT_ROW], of_y[LANES * KLFAST_SHORT_ROW], difference[LANES * KLFAST_SHORT_ROW];
-    F(two_shares) shares = F(split_beta)(row->parameters->beta);
+/* The sums of js_sweep. */
+static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *tile, const REAL *p, const REAL *q,
+                                          const REAL *apart, ptrdiff_t length, const klfast_row *row, const int with_gaps) {
+    REAL value[LANES * KLFAST_SHORT_ROW], of_x[LANES * KLFAST_SHORT_ROW], of_y[LANES * KLFAST_SHORT_ROW],
+        difference[LANES * KLFAST_SHORT_ROW], beta = (REAL)row->parameters->beta, rest = (REAL)(1 - row->parameters->beta);
     F(lanes) sum;
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL other = q[i + j], d = F(log_ratio_of)(apart[i + j], tile, j);
             difference[i + j] = F(part_ways)(p[i + j], &other, d);
-            REAL middle = F(fma)(shares.x, p[i + j], shares.y * other);
-            of_x[i + j] = F(gap_from)(p[i + j], middle, F(times)(shares.y, shares.y_low, difference[i + j]));
-            of_y[i + j] = F(gap_from)(other, middle, -F(times)(shares.x, shares.x_low, difference[i + j]));
+            if (with_gaps) {
+                F(js_class) one = F(js_gaps)(p[i + j], other, difference[i + j], beta, rest);
+                of_x[i + j] = one.of_x;
+                of_y[i + j] = one.of_y;
+                value[i + j] = one.value;
+            }
+#if !CARRY
+            value[i + j] = js_of_ratio_f32(p[i + j], other, d);
+#endif
         }
     }
-    F(add_lines)(&sum, of_x, length);
-    F(lane_values)(sum_x, &sum);
-    F(add_lines)(&sum, of_y, length);
-    F(lane_values)(sum_y, &sum);
+    F(add_lines)(&sum, value, length);
+    F(lane_values)(sums->value, &sum);
     F(add_lines)(&sum, difference, length);
-    F(lane_values)(excess, &sum);
+    F(lane_values)(sums->excess, &sum);
+    if (!with_gaps) return;
+    F(add_lines)(&sum, of_x, length);
+    F(lane_values)(sums->of_x, &sum);
+    F(add_lines)(&sum, of_y, length);
+    F(lane_values)(sums->of_y, &sum);
 }
 
 /* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)), as in write_js. */
-static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict to_y, const double *mean_x, const double *mean_y,
+static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict to_y, const F(js_sums) *sums,
                                            const F(js_tile) *tile, const REAL *p, const REAL *q, const REAL *apart,
                                            ptrdiff_t length, const klfast_row *row) {
-    F(two_shares) shares = F(split_beta)(row->parameters->beta);
+    REAL beta = (REAL)row->parameters->beta, rest = (REAL)(1 - row->parameters->beta);
     REAL of_x[LANES], of_y[LANES], unit_x[LANES], unit_y[LANES];
     ptrdiff_t place_x[LANES], place_y[LANES];
     INTEGER is_any = 0;
     for (int j = 0; j < LANES; j++) {
         REAL unit = (REAL)(row->labels->gradient[j] * row->temperature->inverse);
-        unit_x[j] = unit * shares.x;
-        unit_y[j] = unit * shares.y;
-        of_x[j] = (REAL)mean_x[j];
-        of_y[j] = (REAL)mean_y[j];
+        unit_x[j] = unit * beta;
+        unit_y[j] = unit * rest;
+        of_x[j] = (REAL)sums->of_x[j];
+        of_y[j] = (REAL)sums->of_y[j];
         place_x[j] = place_y[j] = -1;
     }
     for (ptrdiff_t i = 0; i < length; i += LANES) {
@@ -155,10 +168,10 @@ static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict t
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = p[i + j], b = q[i + j], d = F(log_ratio_of)(apart[i + j], tile, j);
-            REAL difference = F(part_ways)(a, &b, d), middle = F(fma)(shares.x, a, shares.y * b), held = middle > 0 ? middle : 1;
+            REAL difference = F(part_ways)(a, &b, d), middle = F(fma)(beta, a, rest * b), held = middle > 0 ? middle : 1;
             REAL held_a = a > 0 ? a : held, held_b = b > 0 ? b : held;
-            REAL log_a = F(log_ratio_from)(held_a, held, a > 0 ? shares.y * difference : 0);
-            REAL log_b = F(log_ratio_from)(held_b, held, b > 0 ? -shares.x * difference : 0);
+            REAL log_a = F(log_ratio_from)(held_a, held, a > 0 ? rest * difference : 0);
+            REAL log_b = F(log_ratio_from)(held_b, held, b > 0 ? -beta * difference : 0);
             to_x[i + j] = unit_x[j] * F(fma)(a, log_a, -a * of_x[j]);
             to_y[i + j] = unit_y[j] * F(fma)(b, log_b, -b * of_y[j]);
             is_likeliest |= (p[i + j] > (REAL)0.5) | (q[i + j] > (REAL)0.5);
@@ -179,27 +192,28 @@ static unsigned F(tile_logits_js)(double *result, const void *logits, const void
     const REAL *x = logits, *y = other;
     REAL p[LANES * KLFAST_SHORT_ROW], q[LANES * KLFAST_SHORT_ROW], apart[LANES * KLFAST_SHORT_ROW],
         difference[LANES * KLFAST_SHORT_ROW];
-    double log_x[LANES], log_y[LANES], of_x[LANES], of_y[LANES], excess[LANES];
-    double beta = row->parameters->beta, highest = largest_js(beta);
+    double log_x[LANES], log_y[LANES], highest = largest_js(row->parameters->beta);
     /* As correct_offset and finish_js: what an error may add, and below which terms may have left the normal numbers. */
     const int is_float = sizeof(REAL) == sizeof(float);
     const double largest = is_float ? 0x1p-23 : 0x1p-51, square = is_float ? 0x1p-22 : 0x1p-52,
                  smallest = is_float ? SMALLEST_FLOAT_DIVERGENCE : 0x1p-800;
     F(js_tile) tile;
+    F(js_sums) sums;
     int certain[LANES];
     (void)count;
     F(add_up_shares)(&tile.x, log_x, p, x, length, &row->ahead_a, row);
     F(add_up_shares)(&tile.y, log_y, q, y, length, &row->ahead_b, row);
     F(plan_js_tile)(&tile, log_x, log_y, row);
     F(find_inside)(&tile, p, q, apart, difference, x, y, length);
-    F(add_js_terms)(of_x, of_y, excess, &tile, p, q, apart, length, row);
+    if (CARRY || out_a) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1);
+    else F(add_js_terms)(&sums, &tile, p, q, apart, length, row, CARRY);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        double value = beta * of_x[j] + (1 - beta) * of_y[j], e = fabs(excess[j]);
+        double value = sums.value[j], e = fabs(sums.excess[j]);
         int is_right = (e <= largest) & (e * e <= square * value) & (value >= smallest);
         result[j] = value < highest ? value : highest;
         certain[j] = tile.x.is_sound[j] & tile.y.is_sound[j] & ((tile.differs[j] == 0) | is_right);
     }
-    if (out_a) F(write_js_tile)(out_a, out_b, of_x, of_y, &tile, p, q, apart, length, row);
+    if (out_a) F(write_js_tile)(out_a, out_b, &sums, &tile, p, q, apart, length, row);
     return lane_bits(certain, LANES);
 }

@@ -16,20 +16,21 @@
 enum { F(NEAR), F(APART), F(DEEP), F(FAR), F(PLAIN) };
 
 /* p*(d + exp(-d) - 1) for d = apart/T; DEEP, for d = (apart + low)/T. FAR gives p*(d - 1) where d < DEEP_BELOW, and
- * p*exp(-d) is summed elsewhere. `apart` itself goes through exp, because d is rounded. Largest error, not counting that of
- * p: NEAR and DEEP 8 u; else 6 u for |d| <= 1 and 5 u beyond. */
+ * p*exp(-d) is summed elsewhere. As exp_terms_of, but `apart` itself goes through exp, because d is rounded. Largest error, not
+ * counting that of p: NEAR 8 u, else 5 u. */
 static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL low, REAL d, const F(klfast_exponential) *e,
                                         const int distance) {
     if (distance == F(NEAR)) return p * (d * d * F(widest_exp_polynomial)(-d));
-    int close = (d <= 1) & (d >= -1), far = distance == F(FAR) && d < DEEP_BELOW;
-    REAL x = apart > e->negligible ? -e->negligible : far ? 0 : -apart;
-    REAL shifted = F(fma)(x, e->per_ln2, EXPONENT_SHIFT), k = close ? 0 : shifted - EXPONENT_SHIFT;
-    REAL r = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x)) * e->inverse;
-    REAL curve = r * r * F(wide_exp_polynomial)(r);
-    REAL power = (1 + (r + curve)) * F(power_at)(shifted);
-    if (distance == F(DEEP)) power = F(fma)(-power, low * e->inverse, power);
-    REAL beyond = F(fma)(p, d - 1, far ? 0 : p * power);
-    return close ? p * curve : beyond;
+    REAL size = F(from_bits)(F(bits)(d) & (INTEGER)(~(UNSIGNED)0 >> 1));
+    int is_beyond = apart > e->negligible, is_far = distance == F(FAR) && d < DEEP_BELOW;
+    REAL x = is_beyond ? -e->negligible : is_far ? 0 : -apart, shifted = F(fma)(x, e->per_ln2, EXPONENT_SHIFT);
+    shifted = size < EXP_TERMS_NEAR ? EXPONENT_SHIFT : shifted;
+    REAL k = shifted - EXPONENT_SHIFT, f = F(fma)(-k, e->ln2_low, F(fma)(-k, e->ln2_high, x)) * e->inverse;
+    REAL power = F(power_at)(shifted), less = power - 1;
+    REAL base = F(fma)(-k, LN2_LOW, F(fma)(-k, LN2_HIGH, less)), near = f * f * F(middle_exp_polynomial)(f);
+    REAL gap = F(fma)(power, near, F(fma)(less, f, base));
+    if (distance == F(DEEP)) gap = F(fma)(-low * e->inverse, F(fma)(power, f + near, less), gap);
+    return p * (is_beyond | is_far ? d - 1 : gap);
 }
 
 /* x - y - center, with the rounding error of x - y; far out where x is no probability at all. */

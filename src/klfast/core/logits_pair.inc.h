@@ -3,24 +3,10 @@
  *
  * Where |d| <= 1, p - q = p*(1 - exp(-d)) and q is what is left of p; else both are what their exponentials say. */
 
-/* beta and 1 - beta, the shares of x and y in the middle, each in two parts: their rounding would count twice. */
-typedef struct {
-    REAL x, x_low, y, y_low;
-} F(two_shares);
-
-static ALWAYS_INLINE F(two_shares) F(split_beta)(double beta) {
-    REAL x = (REAL)beta, y = (REAL)(1.0 - beta);
-    double lost = (1.0 - (1.0 - beta)) - beta; /* of beta in 1 - beta */
-    return (F(two_shares)){x, (REAL)(beta - (double)x), y, (REAL)(((1.0 - beta) - (double)y) + lost)};
-}
-
-static ALWAYS_INLINE REAL F(times)(REAL high, REAL low, REAL x) { return F(fma)(high, x, low * x); }
-
 typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale;
-    F(two_shares) shares;
-    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside;
+    REAL largest_x, largest_y, bottom_x, bottom_y, lowest, share_x, share_y, offset, offset_low, inside, beta, rest;
     double wide_offset, wide_inverse, wide_inside;
 } F(pair_plan);
 
@@ -55,7 +41,8 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
     plan.wide_offset = row->offset;
     plan.wide_inverse = row->temperature->inverse;
     plan.wide_inside = row->inside - row->offset_low * plan.wide_inverse;
-    plan.shares = F(split_beta)(row->parameters->beta);
+    plan.beta = (REAL)row->parameters->beta;
+    plan.rest = (REAL)(1.0 - row->parameters->beta);
     return plan;
 }
 
@@ -67,6 +54,11 @@ static ALWAYS_INLINE REAL F(share_of)(REAL x, REAL held, REAL largest, REAL shar
     REAL error = ((held - (distance - part)) - (largest + part)) * e->inverse;
     REAL fraction = F(scaled_exp)(distance, scale, e), whole = F(fma)(fraction, error, fraction) * share;
     return x - largest > lowest ? whole : 0;
+}
+
+/* apart/T + inside; the rounding of 1/T would count twice. */
+static ALWAYS_INLINE REAL F(over_temperature)(REAL apart, REAL inside, const F(klfast_exponential) *e) {
+    return F(fma)(apart, e->inverse, F(fma)(apart, e->inverse_low, inside));
 }
 
 /* `is_wide`: d of floats in double. Where scores lie on a grid, roundings that depend on d alone are the same in many classes:
@@ -83,7 +75,7 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
             d = (REAL)wide;
             d_low = (REAL)(wide - (double)d);
         } else
-            d = F(fma)(F(centred_difference)(a, b, plan->offset) - plan->offset_low, plan->e.inverse, plan->inside);
+            d = F(over_temperature)(F(centred_difference)(a, b, plan->offset) - plan->offset_low, plan->inside, &plan->e);
         REAL small = d < 1 ? d : 1;
         small = small > -1 ? small : -1;
         REAL whole = p * small, lost = F(fma)(-whole, small * F(wide_exp_polynomial)(-small), whole), far = p - q;
@@ -97,36 +89,69 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
     }
 }
 
-/* The sums of p*log(p/m) - p + m and q*log(q/m) - q + m with m = beta*p + (1 - beta)*q, and of p - q. */
-static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
-    REAL padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
+/* beta*gap(p, m) + (1 - beta)*gap(q, m) with m = beta*p + (1 - beta)*q, and the gaps themselves. */
+typedef struct {
+    REAL value, of_x, of_y;
+} F(js_class);
+
+/* Where p/m is not within a factor 2, the gap is that of the rounded m: the error of m has no effect of first order then. */
+static ALWAYS_INLINE F(js_class) F(js_gaps)(REAL p, REAL q, REAL difference, REAL beta, REAL rest) {
+    REAL middle = F(fma)(beta, p, rest * q), of_x = F(gap_between)(p, middle, rest * difference, p - middle),
+         of_y = F(gap_between)(q, middle, -beta * difference, q - middle);
+    return (F(js_class)){F(fma)(beta, of_x, rest * of_y), of_x, of_y};
+}
+
+#if !CARRY
+/* Their sum for beta = 1/2. Of float gaps it has too few digits where p/q is near 2 or 1/2: a series in d = log(p/q) for
+ * |d| <= 2, and beyond what js_term makes of p and q. Largest error, not counting those of p, q and d: 8 u. */
+static ALWAYS_INLINE float js_of_ratio_f32(float p, float q, float d) {
+    float near = p * (d * d * js_of_ratio_polynomial_f32(d)), far = 0.5f * js_term_f32(p, q, p - q);
+    return (d <= 2) & (d >= -2) ? near : far;
+}
+#endif
+
+/* The sums of these, and of p - q. Floats take a beta of 1/2, and find the gaps only `with_gaps`. */
+static ALWAYS_INLINE void F(js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                      const klfast_row *row, const int with_gaps) {
+    REAL padded_x[STEP], padded_y[STEP], value[STEP], of_x[STEP], of_y[STEP];
     F(pair_step) step;
     F(pair_plan) plan = F(plan_pair)(row);
-    F(two_shares) shares = plan.shares;
-    F(lanes) sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
+    F(lanes) sum = {{0}}, sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
         F(look_at_pair)(&step, a, b, &plan, 0);
-        for (int j = 0; j < STEP; j++) {
-            REAL middle = F(fma)(shares.x, step.p[j], shares.y * step.q[j]);
-            of_x[j] = F(gap_from)(step.p[j], middle, F(times)(shares.y, shares.y_low, step.difference[j]));
-            of_y[j] = F(gap_from)(step.q[j], middle, -F(times)(shares.x, shares.x_low, step.difference[j]));
+        for (int j = 0; with_gaps && j < STEP; j++) {
+            F(js_class) one = F(js_gaps)(step.p[j], step.q[j], step.difference[j], plan.beta, plan.rest);
+            of_x[j] = one.of_x;
+            of_y[j] = one.of_y;
+            value[j] = one.value;
         }
-        F(fold)(&sum_x, of_x);
-        F(fold)(&sum_y, of_y);
+#if !CARRY
+        for (int j = 0; j < STEP; j++) value[j] = js_of_ratio_f32(step.p[j], step.q[j], step.d[j]);
+#endif
+        F(fold)(&sum, value);
+        if (with_gaps) F(fold)(&sum_x, of_x);
+        if (with_gaps) F(fold)(&sum_y, of_y);
         F(fold)(&excess, step.difference);
         if (!F(ends_run)(i, length)) continue;
+        F(end_run)(&sum);
         F(end_run)(&sum_x);
         F(end_run)(&sum_y);
         F(end_run)(&excess);
     }
+    state->value = F(lane_total)(&sum);
     state->of_x = F(lane_total)(&sum_x);
     state->of_y = F(lane_total)(&sum_y);
     state->excess = F(lane_total)(&excess);
 }
 
-/* The same in double, for sums so small that floats may have left the normal numbers. */
+static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
+    if (CARRY || row->is_written) F(js_sweep)(state, x, y, length, row, 1);
+    else F(js_sweep)(state, x, y, length, row, CARRY);
+}
+
+/* The same in double, for any beta, and for sums so small that floats may have left the normal numbers. */
 static void F(js_wide_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row);
 
 static void F(kl_of_pair)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {

@@ -54,6 +54,21 @@ static double join_far_apart(logits_kl_state *higher, const logits_kl_state *low
     return (share * apart + inside) * temperature->inverse;
 }
 
+/* By how much the log ratios of two pieces differ, and what that has lost in rounding: exp makes it a relative error. */
+static double apart(const logits_kl_state *a, const logits_kl_state *b, const klfast_temperature *temperature, double *low) {
+    double inverse = temperature->inverse, scores = a->ratio.high - b->ratio.high, part = scores * inverse;
+    double inside = a->inside.high - b->inside.high, t = part - inside, all, left;
+    double lost = rounding_of_difference(a->ratio.high, b->ratio.high, scores) + (a->ratio.low - b->ratio.low);
+    double of_inside = rounding_of_difference(a->inside.high, b->inside.high, inside) + (a->inside.low - b->inside.low);
+    double of_inverse = scores * temperature->of_f64.inverse_low + lost * inverse;
+    double of_part = of_inverse - difference_f64(part, scores, inverse);
+    left = rounding_of_difference(part, inside, t) + (of_part - of_inside);
+    if (!(fabs(left) < 1)) left = 0; /* products at the ends of the range have no such part */
+    all = t + left;
+    *low = left - (all - t);
+    return all;
+}
+
 /* Two pieces with shares alpha + beta = 1 of the whole, whose log ratios differ by t: the chain rule adds
  * alpha*(ratio_a - ratio) + beta*(ratio_b - ratio) >= 0, the KL of the shares. */
 static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, const klfast_row *row) {
@@ -75,10 +90,8 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
         b.total = scaled_sum(b.total, factor_b);
         b.gap = scaled_gap(b.gap, factor_b);
         double mass_a = sum_value(a->total), mass_b = sum_value(b.total), total = mass_a + mass_b;
-        double alpha = mass_a / total, beta = mass_b / total,
-               of_ratios = ((a->ratio.high - b.ratio.high) + (a->ratio.low - b.ratio.low)) * inverse,
-               t = of_ratios - ((a->inside.high - b.inside.high) + (a->inside.low - b.inside.low)), kl;
-        if (fabs(t) <= 30) {
+        double alpha = mass_a / total, beta = mass_b / total, t_low, t = apart(a, &b, row->temperature, &t_low), kl;
+        if (fabs(t) <= 4) {
             double spread = alpha * exp_gap(beta * t) + beta * exp_gap(-alpha * t);
             kl = log1p_any(spread);
             if (beta * t == 0 && alpha * t == 0) kl = 0;
@@ -95,15 +108,14 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             a->ratio = b.ratio;
             a->inside = b.inside;
         } else {
-            double log_total = log_ratio_any(total, 1.0);
-            double inside = t > 0 ? beta + exp_any(log_a - log_total - t) : alpha + exp_any(log_b - log_total + t);
-            double log_inside = log_ratio_any(inside, 1.0);
-            if (inside < 0x1p-900) { /* a piece next to which the other's mass is below the range, and so is its share */
-                double one = t > 0 ? log_b : log_a, other = t > 0 ? log_a - t : log_b + t;
-                log_inside = fmax(one, other) - log_total + log1p_any(exp_any(-fabs(one - other)));
-            }
-            kl = (t > 0 ? alpha * t : -beta * t) + log_inside;
-            if (t > 0) {
+            /* The same from the piece with the larger share, beside which what is left of the other, however little, counts. */
+            int is_first = alpha >= beta;
+            double share = is_first ? beta : alpha, log_share = (is_first ? log_b : log_a) - log_ratio_any(total, 1.0);
+            double beyond = is_first ? t : -t, low = is_first ? t_low : -t_low, power = exp_any(beyond);
+            double log_inside = log1p_any(share * (fma_f64(power, low, power) - 1));
+            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = softplus(log_share + beyond);
+            kl = log_inside - share * beyond;
+            if (!is_first) {
                 a->ratio = b.ratio;
                 a->inside = b.inside;
             }
@@ -130,15 +142,15 @@ static double log_lonely_share(const logits_kl_state *s, const klfast_row *row) 
 /* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is
  * exp(offset/T - inside). */
 static void settle_pair(klfast_row *row, double largest_x, double total_x, wide_sum offset, double inside) {
-    wide_sum log_y = {largest_x, 0};
-    add_number(&log_y, -offset.high);
-    add_number(&log_y, -offset.low);
-    add_number(&log_y, (log_ratio_any(total_x, 1.0) + inside) * row->temperature->value);
+    wide_sum beside_largest = {largest_x, 0}; /* of y, but for what `inside` adds: so that total_y is no exp of a logarithm */
+    add_number(&beside_largest, -offset.high);
+    add_number(&beside_largest, -offset.low);
     row->largest_x = largest_x;
     row->total_x = total_x;
-    row->largest_y = row->is_float ? (double)(float)log_y.high : log_y.high;
-    add_number(&log_y, -row->largest_y);
-    row->total_y = exp_over(sum_value(log_y), row->temperature);
+    row->largest_y = row->is_float ? (double)(float)beside_largest.high : beside_largest.high;
+    add_number(&beside_largest, -row->largest_y);
+    add_number(&beside_largest, inside * row->temperature->value);
+    row->total_y = total_x * exp_over(sum_value(beside_largest), row->temperature);
     row->offset = offset.high;
     row->offset_low = offset.low;
     row->inside = inside;
@@ -204,6 +216,7 @@ static void join_pair(klfast_state *into, const klfast_state *other, const klfas
         join_softmax(&a->y, b->y, row);
     } else if (row->walk == WALK_FAST) join_logits_kl(&a->kl, &b->kl, row);
     else {
+        add_sum(&a->value, b->value);
         add_sum(&a->of_x, b->of_x);
         add_sum(&a->of_y, b->of_y);
         add_sum(&a->excess, b->excess);
@@ -226,16 +239,19 @@ static int correct_offset(const logits_pair_state *s, klfast_row *row, double va
 /* The entropy of the shares: what the divergence of distributions with nothing in common is, and no other exceeds. */
 static double largest_js(double beta) { return -(beta * log_ratio_any(beta, 1.0) + (1.0 - beta) * log1p_any(-beta)); }
 
+static int walk_of_terms(const klfast_row *row) {
+    return row->is_float && row->parameters->beta != 0.5 ? WALK_WIDE_TERMS : WALK_TERMS;
+}
+
 /* First the totals, and the log of their ratio, to all digits where the rows are close. Then the sums; in double where they
  * are so small that float terms may have left the normal numbers. */
 static int finish_js(const klfast_state *state, klfast_row *row, double *result) {
     const logits_pair_state *s = &state->pair;
     int walk = row->walk;
     if (walk == WALK_TERMS || walk == WALK_WIDE_TERMS) {
-        double beta = row->parameters->beta, of_x = sum_value(s->of_x), of_y = sum_value(s->of_y);
-        *result = fmin(beta * of_x + (1.0 - beta) * of_y, largest_js(beta));
-        row->value = of_x;
-        row->value_y = of_y;
+        *result = fmin(sum_value(s->value), largest_js(row->parameters->beta));
+        row->value = sum_value(s->of_x);
+        row->value_y = sum_value(s->of_y);
         if (correct_offset(s, row, *result)) return 1;
         if (walk == WALK_WIDE_TERMS || !row->is_float || *result >= SMALLEST_FLOAT_DIVERGENCE) return 0;
         row->walk = WALK_WIDE_TERMS;
@@ -251,11 +267,11 @@ static int finish_js(const klfast_state *state, klfast_row *row, double *result)
             *result = row->value = row->value_y = 0.0;
             return 0;
         }
-        row->walk = is_close(&s->kl, row) ? WALK_TERMS : WALK_SUMS;
+        row->walk = is_close(&s->kl, row) ? walk_of_terms(row) : WALK_SUMS;
         return 1;
     }
     settle_from_softmaxes(s, row);
-    row->walk = WALK_TERMS;
+    row->walk = walk_of_terms(row);
     return 1;
 }
 

@@ -6,18 +6,29 @@
 /* Below this, products of cross-entropy may have left the normal floats. */
 #define SMALLEST_FLOAT_CROSS 0x1p-80
 
-/* exp(x/T) for any x; x/T rounds nowhere. Largest error 2 u. */
-static double exp_over(double x, const klfast_temperature *temperature) {
+/* exp(x/T)*2^power for any x; x/T rounds nowhere. Largest error 2 u. */
+static double scaled_exp_over(double x, double power, const klfast_temperature *temperature) {
     double shifted, fraction;
     if (!(x < 709.7 * temperature->value)) return x < 0 || x > 0 ? HUGE_VAL : x;
-    fraction = exp_at_f64(fmax(x, -800.0 * temperature->value), &temperature->of_f64, &shifted);
-    return scale_f64(fraction, shifted - 0x1.8p52);
+    fraction = exp_at_f64(fmax(x, -900.0 * temperature->value), &temperature->of_f64, &shifted);
+    return scale_f64(fraction, (shifted - 0x1.8p52) + power);
 }
 
-/* exp((x - y)/T) for any finite y: what the difference lost in rounding would be multiplied by it on its way through exp. */
-static double exp_over_difference(double x, double y, const klfast_temperature *temperature) {
-    double d = x - y, value = exp_over(d, temperature);
+static double exp_over(double x, const klfast_temperature *temperature) { return scaled_exp_over(x, 0, temperature); }
+
+/* exp((x - y)/T)*2^power for any finite y: what the difference lost in rounding would be multiplied by it on its way through
+ * exp. */
+static double scaled_exp_over_difference(double x, double y, double power, const klfast_temperature *temperature) {
+    double d = x - y, value = scaled_exp_over(d, power, temperature);
     return fabs(d) < HUGE_VAL ? fma_f64(value, rounding_of_difference(x, y, d) * temperature->inverse, value) : value;
+}
+
+/* The power of two by which exponentials may be larger, so that those below the normal numbers, which may have a normal sum,
+ * keep their digits: 2^200 or, where a product with a distance might leave the range, 1. */
+static double spare_power(const klfast_temperature *temperature) { return temperature->value < 0x1p500 ? 200 : 0; }
+
+static double exp_over_difference(double x, double y, const klfast_temperature *temperature) {
+    return scaled_exp_over_difference(x, y, 0, temperature);
 }
 
 /* d + exp(-d) - 1 for d = x/T. */
@@ -47,12 +58,13 @@ static void join_softmax(softmax_state *a, softmax_state b, const klfast_row *ro
         add_sum(&a->value, b.value);
         return;
     }
-    double distance = a->largest - b.largest, factor = exp_over_difference(b.largest, a->largest, row->temperature);
+    double distance = a->largest - b.largest, power = spare_power(row->temperature);
+    double factor = scaled_exp_over_difference(b.largest, a->largest, power, row->temperature), unit = power > 0 ? 0x1p-200 : 1;
     if (factor == 0) return;
     add_number(&b.rest, b.count);
     add_sum(&b.value, scaled_sum(b.rest, distance));
-    add_sum(&a->rest, scaled_sum(b.rest, factor));
-    add_sum(&a->value, scaled_sum(b.value, factor));
+    add_sum(&a->rest, scaled_sum(scaled_sum(b.rest, factor), unit));
+    add_sum(&a->value, scaled_sum(scaled_sum(b.value, factor), unit));
 }
 
 static void softmax_join(klfast_state *into, const klfast_state *other, const klfast_row *row) {

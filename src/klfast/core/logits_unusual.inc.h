@@ -4,12 +4,13 @@
 static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t length, const klfast_row *row,
                                const int with_value) {
     REAL largest = x[0];
+    double power = spare_power(row->temperature), unit = power > 0 ? 0x1p-200 : 1;
     memset(state, 0, sizeof *state);
     for (ptrdiff_t i = 1; i < length; i++) largest = x[i] > largest ? x[i] : largest;
     state->largest = (double)largest;
     for (ptrdiff_t i = 0; i < length; i++) {
         double distance = state->largest - (double)x[i];
-        double e = exp_over_difference((double)x[i], state->largest, row->temperature);
+        double e = scaled_exp_over_difference((double)x[i], state->largest, power, row->temperature);
         if (x[i] == largest) {
             state->count += 1;
             continue;
@@ -17,6 +18,8 @@ static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t le
         add_number(&state->rest, e);
         if (with_value && e > 0) add_number(&state->value, e * distance);
     }
+    state->rest = scaled_sum(state->rest, unit);
+    state->value = scaled_sum(state->value, unit);
 }
 
 /* x - largest_x - (y - largest_y), with the rounding errors of both differences. */

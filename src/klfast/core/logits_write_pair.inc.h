@@ -86,7 +86,7 @@ static ALWAYS_INLINE void F(write_js_of_steps)(REAL *out_x, REAL *out_y, const R
                                                const klfast_row *row, const F(pair_plan) *plan, klfast_remainder *remainder,
                                                const int is_wide) {
     REAL padded_x[STEP], padded_y[STEP], of_x[STEP], of_y[STEP];
-    REAL beta = plan->shares.x, rest = plan->shares.y, mean_x = (REAL)row->value, mean_y = (REAL)row->value_y;
+    REAL beta = plan->beta, rest = plan->rest, mean_x = (REAL)row->value, mean_y = (REAL)row->value_y;
     REAL unit = (REAL)(row->gradient * row->temperature->inverse), unit_x = unit * beta, unit_y = unit * rest;
     F(pair_step) step;
     ptrdiff_t likeliest_x = -1, likeliest_y = -1;

@@ -12,10 +12,10 @@ enum { EXP_TERMS_f32 = 6, EXP_TERMS_f64 = 12 };
 /* exp(x/T) = 2^k * (1 + r*(c0 + c1*r + ...)) with r = x - k*T*ln 2. T, the temperature, is in the constants, so that it costs
  * nothing and no digit of x is lost to a division; coefficients come highest first. */
 typedef struct {
-    float per_ln2, ln2, ln2_high, ln2_low, inverse, coefficient[EXP_TERMS_f32], limit, negligible;
+    float per_ln2, ln2, ln2_high, ln2_low, inverse, inverse_low, coefficient[EXP_TERMS_f32], limit, negligible;
 } klfast_exponential_f32;
 typedef struct {
-    double per_ln2, ln2, ln2_high, ln2_low, inverse, coefficient[EXP_TERMS_f64], limit, negligible;
+    double per_ln2, ln2, ln2_high, ln2_low, inverse, inverse_low, coefficient[EXP_TERMS_f64], limit, negligible;
 } klfast_exponential_f64;
 
 typedef struct {
@@ -74,11 +74,11 @@ typedef struct {
 } logits_kl_state;
 
 /* Two rows of logits: the KL alone, where that tells the totals of both, or else both softmaxes; then, with the totals known,
- * Jensen-Shannon as the sums of KL(p || m) and KL(q || m), and the sum of p - q, which is 0 if the totals were right. */
+ * Jensen-Shannon, KL(p || m) and KL(q || m) if they are needed, and the sum of p - q, which is 0 if the totals were right. */
 typedef struct {
     logits_kl_state kl;
     softmax_state x, y;
-    wide_sum of_x, of_y, excess;
+    wide_sum value, of_x, of_y, excess;
 } logits_pair_state;
 
 /* Renyi: as for the other divergences of probabilities, or, in a second walk, the sums of exponentials of logarithms. */
