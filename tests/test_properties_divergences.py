@@ -129,6 +129,18 @@ def test_js_is_the_divergence_of_the_mixture(pair):
     assert klfast.js_divergence(p, q, weights=[0, 2]) == 0.0
 
 
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("count", (2, 3, 5, 7, 12))
+def test_members_without_a_common_event_are_as_far_apart_as_their_weights_say(count, dtype):
+    random = np.random.default_rng(count)
+    for counts in (np.ones(count), random.random(count), random.random(count) ** 8):
+        most = klfast.entropy(counts)
+        stack = np.kron(np.eye(count), random.random((1, 5))).astype(dtype)
+        found = klfast.js_divergence(stack, weights=counts)
+        assert found == pytest.approx(most, rel=1e-15, abs=0)
+        assert found <= np.nextafter(most, np.inf)
+
+
 @SETTINGS
 @given(tables=rows(st.floats(2.0**-20, 2.0**20), 2), columns=st.integers(1, 5))
 def test_kl_follows_the_chain_rule(tables, columns):

@@ -302,6 +302,17 @@ def test_ratio_statistics_are_those_of_the_twin():
         assert rlhf.importance_ratio_stats(np.asfortranarray(x), y, mask, n_threads=n_threads) == stats
 
 
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_the_effective_sample_size_is_between_1_and_the_count(dtype):
+    """Also where all ratios are the same, or one is all there is, and rounding says otherwise."""
+    random = np.random.default_rng(7)
+    for count in (1, 2, 100):
+        for log_ratio in random.uniform(-9.0, 9.0, 50):
+            behaviour = np.full(count, -1.0, dtype)
+            stats = rlhf.importance_ratio_stats((behaviour + log_ratio).astype(dtype), behaviour)
+            assert 1.0 <= stats.effective_sample_size <= count
+
+
 def test_ratios_that_are_all_0_have_no_sample_size():
     stats = rlhf.importance_ratio_stats([-INF, -INF], [-1.0, -2.0])
     assert np.isnan(stats.effective_sample_size)

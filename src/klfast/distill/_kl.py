@@ -147,8 +147,9 @@ def kl_grad(
     Notes
     -----
     Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
-    entries are differences of larger terms, to the largest of these; for float16 and bfloat16 that of float32 before the
-    one rounding to their type. The same bits for any number of threads and any memory layout. Where the student was
+    entries are differences of larger terms, to the largest of these, with the notes of `klfast.logits.kl_divergence_grad`
+    on rows of which few classes have nearly all; for float16 and bfloat16 that of float32 before the one rounding to their
+    type. The same bits for any number of threads and any memory layout. Where the student was
     broadcast, its own gradient is the sum of these over what it was broadcast to.
 
     Examples

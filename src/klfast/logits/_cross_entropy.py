@@ -97,10 +97,12 @@ def cross_entropy(
     Notes
     -----
     Relative error at most 2**-22 for float32, float16 and bfloat16 input and 2**-49 for all other, however sure the row is
-    of its target; with `softcap` and float64, relative to the larger of the result and softcap/T. The same bits for any
-    number of threads and any memory layout. Options are named and mean as in torch.nn.functional.cross_entropy (which
-    smooths over all classes and divides by weights in the same way). Label smoothing: Szegedy et al., Rethinking the
-    Inception Architecture for Computer Vision (2016); z-loss: Chowdhery et al., PaLM (2022); soft cap: Gemma 2 (2024).
+    of its target; with `softcap` and float64, relative to the larger of the result and softcap/T times the sum of b. lse,
+    whose square `z_loss` adds, is the sum of max(z) and a logarithm: where they cancel, its error is relative to these. The
+    same bits for any number of threads and any memory layout. Options are named and mean as in
+    torch.nn.functional.cross_entropy (which smooths over all classes and divides by weights in the same way). Label
+    smoothing: Szegedy et al., Rethinking the Inception Architecture for Computer Vision (2016); z-loss: Chowdhery et al.,
+    PaLM (2022); soft cap: Gemma 2 (2024).
 
     Examples
     --------
@@ -189,8 +191,8 @@ def cross_entropy_grad(
     entries are differences of larger terms, to the largest of these (the shares p and b of a loss that weighs more than the
     label's class, or is capped); with `softcap` and float64 up to abs(max(z)) times that, where this is above 1, because
     capped logits round relative to their size; for float16 and bfloat16 that of float32 before the one rounding to their
-    type. The same bits for any number of threads and any memory layout. An impossible class that makes the loss +inf is not
-    seen by the gradient, which is that of its formula.
+    type. A p below the smallest normal number of the type counts as 0. The same bits for any number of threads and any
+    memory layout. An impossible class that makes the loss +inf is not seen by the gradient, which is that of its formula.
 
     Examples
     --------

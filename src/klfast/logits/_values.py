@@ -122,7 +122,8 @@ def js_divergence(
 
     Notes
     -----
-    Accuracy as `kl_divergence`. Definition: Lin, Divergence Measures Based on the Shannon Entropy (1991).
+    Accuracy as `kl_divergence`, but that probabilities below 2**-960 count as 0. Definition: Lin, Divergence Measures Based
+    on the Shannon Entropy (1991).
 
     Examples
     --------

@@ -73,6 +73,7 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None, *, n_threads=None, d
             sample_size = _total(shifted[:, 4]) ** 2 / _total(shifted[:, 5])
         else:
             sample_size = np.float64(weights) ** 2 / weight_squares
+        sample_size = np.clip(sample_size, 1.0, count)  # but for rounding it is
         figures = weights / count, sample_size, squares / count, -ratios / count, gaps / count, np.max(table[:, 7])
     return ImportanceRatioStats(int(count), *map(float, figures))
 
