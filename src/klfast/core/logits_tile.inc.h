@@ -56,9 +56,9 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
             if (with_value) value[i + j] = whole * (tile->largest[j] - clipped);
         }
     }
-    F(add_lines)(&sum_rest, rest, length);
+    F(add_lines_closely)(&sum_rest, rest, length);
     F(lane_values)(tile->rest, &sum_rest);
-    if (with_value) F(add_lines)(&sum_value, value, length);
+    if (with_value) F(add_lines_closely)(&sum_value, value, length);
     F(lane_values)(tile->value, &sum_value);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {

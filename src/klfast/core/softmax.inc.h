@@ -39,7 +39,7 @@ static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
 }
 
 /* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
-enum { F(PART) = 4 * STEP /* and a run of their sums: floats may lose 5 u */, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
+enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
 
 static ALWAYS_INLINE void F(raise)(REAL *largest, const REAL *x, const int count) {
     FULLY_UNROLLED
@@ -112,6 +112,12 @@ static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, 
     if (with_value) F(fold)(&sums->value, value);
 }
 
+/* Of floats, two steps are a run: with the four of a part, five units would be lost, and four are promised of entropy. */
+static ALWAYS_INLINE void F(end_softmax_run)(F(softmax_sums) *sums, const int with_value) {
+    F(end_run)(&sums->rest);
+    if (with_value) F(end_run)(&sums->value);
+}
+
 static ALWAYS_INLINE int F(holds)(const REAL *x, REAL largest, const int count) {
     INTEGER found = 0;
     AS_LOOP
@@ -143,13 +149,13 @@ static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x,
             if (is_lower || !F(holds)(x + i, largest, STEP))
                 F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
             else F(softmax_step)(sums, x + i, largest, scale, &e, 0, with_value);
+            if (!CARRY && i - part == STEP) F(end_softmax_run)(sums, with_value);
         }
         if (i < stop) {
             F(prefetch_step)(&ahead, i);
             F(softmax_step)(sums, F(whole_step)(x, i, stop, -INFINITY, padded), largest, scale, &e, 0, with_value);
         }
-        F(end_run)(&sums->rest);
-        if (with_value) F(end_run)(&sums->value);
+        F(end_softmax_run)(sums, with_value);
     }
 }
 
