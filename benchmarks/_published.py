@@ -28,6 +28,7 @@ LOGIT_ROWS = (
         False,
     ),
     ("`cross_entropy`, 10^6 x 10", ("logits.cross_entropy 1000000x10 float32",), False),
+    ("the same with smoothing", ("logits.cross_entropy label_smoothing 1000000x10 float32",), False),
     ("`cross_entropy`, 50,000 x 1000", ("logits.cross_entropy 50000x1000 float32",), False),
     ("the same, value and gradient, `out=`", ("logits.cross_entropy_value_and_grad 50000x1000 float32",), True),
     ("`cross_entropy`, 32 x 100 x 64 x 64, axis 1", ("logits.cross_entropy 32x100x64x64 float32 axis 1",), False),
@@ -38,6 +39,7 @@ LOGIT_ROWS = (
     ("`kl_divergence` of real rows, 510 x 49,152", ("logits.kl_divergence 510x49152 float32 real",), False),
     ("`kl_divergence`, 10^6 x 10", ("logits.kl_divergence 1000000x10 float32",), False),
     ("`js_divergence`, 256 x 128,256", (f"logits.js_divergence {TOKENS}",), False),
+    ("`js_divergence`, 10^6 x 10", ("logits.js_divergence 1000000x10 float32",), False),
     ("`kl_divergence_grad`, both, 50,000 x 1000, `out=`", ("logits.kl_divergence_grad 50000x1000 float32",), True),
 )
 
