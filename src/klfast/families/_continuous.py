@@ -229,8 +229,8 @@ def kl_dirichlet(concentration1, concentration2, *, axis=-1, out=None, check=Fal
     -----
     Any real dtype, read as float64. Relative error at most 1e-13 for up to 1000 concentrations from 1e-10 to 1e10, however
     close the distributions are; 1e-12 where all concentrations are tiny but one, which only the first distribution has large
-    (some 1e-9 beside 1e8 and beside 1e-9). Beyond, digits may be missing where concentrations of one distribution are so many powers of
-    ten apart.
+    (some 1e-9 beside 1e8 and beside 1e-9). Beyond, digits may be missing where concentrations of one distribution are so
+    many powers of ten apart.
 
     Computed as s2*KL(m2, m1), with the sums s and the means m of the distributions, and terms that matter for small
     concentrations, of which only the last is subtracted; and, where one concentration is all but the sum, from what the
