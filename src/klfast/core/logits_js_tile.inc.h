@@ -6,7 +6,7 @@
 
 /* One array. `share` is 1/total in two parts. */
 typedef struct {
-    REAL largest[LANES], lowest[LANES], shift[LANES], share[LANES], share_low[LANES], cut[LANES], bottom[LANES];
+    REAL largest[LANES], share[LANES], share_low[LANES], cut[LANES], bottom[LANES];
     double total[LANES];
     int is_sound[LANES];
 } F(js_side);
