@@ -52,6 +52,9 @@ def mixture_divergence(p, q, axis, keepdims, where, base, out, n_threads, normal
         results.reshape(_layout.result_shape(members[0].array.shape, axes, False))[place] = _mix(
             rows, shares, n_threads
         )
+    # No mixture is further from its members than their shares are from certainty.
+    most = reduce("entropy", {"p": shares}, axis=-1, keepdims=False, out=None, n_threads=n_threads)
+    np.minimum(results, most, out=results)
     if log_base is not None:
         results /= log_base
     if out is None:
@@ -87,9 +90,6 @@ def _mix(rows, shares, n_threads):
     for share, values in counted:
         named = {"p": values, "q": mixture}
         result += share * reduce("kl_divergence", named, axis=-1, keepdims=False, out=None, n_threads=n_threads)
-    # No mixture is further from its members than their shares are from certainty.
-    most = reduce("entropy", {"p": shares}, axis=-1, keepdims=False, out=None, n_threads=n_threads)
-    result = np.minimum(result, most)
     # Where all members agree, they are no distance apart, whatever rounding makes of their mixture.
     return np.where(same.all(axis=-1) & (result >= 0.0), 0.0, result)
 

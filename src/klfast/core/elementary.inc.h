@@ -89,6 +89,12 @@ static ALWAYS_INLINE REAL F(log_ratio)(REAL a, REAL b) {
     return F(fma)(k, LN2_PER_FIELD, F(fma)(s * z, F(log_polynomial)(z), 2 * s));
 }
 
+/* What x - y has lost in rounding, which exp makes a relative error. */
+static ALWAYS_INLINE REAL F(lost_of)(REAL x, REAL y, REAL difference) {
+    REAL part = difference - x;
+    return (x - (difference - part)) - (y + part);
+}
+
 /* exp(x) = fraction * 2^k with k an integer and 0.7 < fraction < 1.42, for |x| <= 1.25*EXP_LIMIT. Largest error 2 u.
  * x is taken as it is: subtracting a maximum first would round, and the rounding of x - max would be multiplied by
  * up to 100 on its way through exp. Scale by 2^(k - K) instead, which is exact. */

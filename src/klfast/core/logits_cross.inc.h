@@ -2,6 +2,12 @@
  * weights that smoothing spreads. The softmax as always; then the sums of b and of b*(largest - x), which have no negative
  * term, so that a row that is sure of the right class keeps its digits. */
 
+/* All bits set where an entry does not count. Two rules, each told by all bits or none: where a mask leaves class weights out,
+ * both numbers are -inf; smoothing over the finite classes skips all others. */
+static ALWAYS_INLINE INTEGER F(is_left_out)(INTEGER is_impossible, REAL b, INTEGER is_masked, INTEGER skips_impossible) {
+    return is_impossible & ((is_masked & -(INTEGER)(b == -INFINITY)) | skips_impossible);
+}
+
 /* The same one element at a time and in double, told by needs_care: weights times scale_q, distances times scale_p. */
 static void F(logits_cross_unusual)(logits_cross_state *s, const REAL *x, const REAL *b, ptrdiff_t length,
                                     const klfast_row *row, const int is_masked) {
@@ -40,9 +46,8 @@ static void F(logits_cross)(klfast_state *state, const void *logits, const void 
         const REAL *at_b = F(whole_step)(b, i, length, 0, padded_b);
         INTEGER left = length - i < STEP ? (INTEGER)(length - i) : STEP;
         for (int j = 0; j < STEP; j++) {
-            INTEGER is_impossible = -(INTEGER)(at_x[j] == -INFINITY), is_minus = -(INTEGER)(at_b[j] == -INFINITY);
-            INTEGER is_behind = -(INTEGER)(j >= left);
-            INTEGER is_skipped = (is_masked & is_minus & is_impossible) | (skips_impossible & is_impossible) | is_behind;
+            INTEGER is_impossible = -(INTEGER)(at_x[j] == -INFINITY), is_behind = -(INTEGER)(j >= left);
+            INTEGER is_skipped = F(is_left_out)(is_impossible, at_b[j], is_masked, skips_impossible) | is_behind;
             /* as bits: choices that hang together would become branches */
             REAL weight = F(from_bits)(F(bits)(at_b[j]) & ~is_skipped), distance = largest - at_x[j];
             INTEGER has_weight = -(INTEGER)(weight > 0);

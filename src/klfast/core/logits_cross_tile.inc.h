@@ -19,8 +19,8 @@ static ALWAYS_INLINE void F(look_at_weights)(F(cross_tile) *sums, const F(softma
         F(prefetch_line)(&row->ahead_b, i);
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            INTEGER is_impossible = -(INTEGER)(x[i + j] == -INFINITY), is_minus = -(INTEGER)(b[i + j] == -INFINITY);
-            INTEGER is_skipped = has_labels ? is_impossible & (is_minus | skips_impossible) : 0;
+            INTEGER is_impossible = -(INTEGER)(x[i + j] == -INFINITY);
+            INTEGER is_skipped = F(is_left_out)(is_impossible, b[i + j], -(INTEGER)has_labels, skips_impossible);
             /* as bits: choices that hang together would become branches */
             REAL weight = F(from_bits)(F(bits)(b[i + j]) & ~is_skipped), distance = tile->largest[j] - x[i + j];
             INTEGER has_weight = -(INTEGER)(weight > 0);
@@ -82,8 +82,8 @@ static ALWAYS_INLINE void F(write_weights)(REAL *restrict out, const REAL *x, co
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            INTEGER is_impossible = -(INTEGER)(x[i + j] == -INFINITY), is_minus = -(INTEGER)(b[i + j] == -INFINITY);
-            INTEGER is_skipped = has_labels ? is_impossible & (is_minus | skips_impossible) : 0;
+            INTEGER is_impossible = -(INTEGER)(x[i + j] == -INFINITY);
+            INTEGER is_skipped = F(is_left_out)(is_impossible, b[i + j], -(INTEGER)has_labels, skips_impossible);
             REAL weight = F(from_bits)(F(bits)(b[i + j]) & ~is_skipped);
             REAL at_largest = (REAL)((of_p[j] + of_b[j] * (double)weight) - others[j]);
             out[i + j] = x[i + j] == likeliest[j] ? at_largest : out[i + j] + scale[j] * weight;

@@ -71,16 +71,6 @@ static ALWAYS_INLINE void F(plan_js_tile)(F(js_tile) *tile, const double *log_x,
     }
 }
 
-/* q and p - q from p, from what exp(y/T) says of q, and from log(p/q): see look_at_pair. */
-static ALWAYS_INLINE REAL F(part_ways)(REAL p, REAL *q, REAL d) {
-    REAL small = d < 1 ? d : 1;
-    small = small > -1 ? small : -1;
-    REAL whole = p * small, near = F(fma)(-whole, small * F(wide_exp_polynomial)(-small), whole), far = p - *q;
-    INTEGER is_near = (d <= 1) & (d >= -1);
-    *q = is_near ? p - near : *q;
-    return is_near ? near : far;
-}
-
 static ALWAYS_INLINE REAL F(log_ratio_of)(REAL apart, const F(js_tile) *tile, int lane) {
     return F(over_temperature)(apart, tile->inside[lane], &tile->e);
 }
@@ -103,7 +93,7 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
             q[i + j] = b > tile->y.cut[j] ? of_y : 0;
             apart[i + j] = F(centred_difference)(held_a, held_b, tile->center[j]) - tile->center_low[j];
             REAL other = q[i + j];
-            difference[i + j] = F(part_ways)(p[i + j], &other, F(log_ratio_of)(apart[i + j], tile, j));
+            difference[i + j] = F(part_ways)(p[i + j], &other, F(log_ratio_of)(apart[i + j], tile, j), 0, 0);
         }
     } while ((i += LANES) < length);
     F(add_lines)(&sum, difference, length);
@@ -124,7 +114,7 @@ static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *ti
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL other = q[i + j], d = F(log_ratio_of)(apart[i + j], tile, j);
-            difference[i + j] = F(part_ways)(p[i + j], &other, d);
+            difference[i + j] = F(part_ways)(p[i + j], &other, d, 0, 0);
             if (with_gaps) {
                 F(js_class) one = F(js_gaps)(p[i + j], other, difference[i + j], beta, rest);
                 of_x[i + j] = one.of_x;
@@ -168,7 +158,8 @@ static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict t
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = p[i + j], b = q[i + j], d = F(log_ratio_of)(apart[i + j], tile, j);
-            REAL difference = F(part_ways)(a, &b, d), middle = F(fma)(beta, a, rest * b), held = middle > 0 ? middle : 1;
+            REAL difference = F(part_ways)(a, &b, d, 0, 0), middle = F(fma)(beta, a, rest * b);
+            REAL held = middle > 0 ? middle : 1;
             REAL held_a = a > 0 ? a : held, held_b = b > 0 ? b : held;
             REAL log_a = F(log_ratio_from)(held_a, held, a > 0 ? rest * difference : 0);
             REAL log_b = F(log_ratio_from)(held_b, held, b > 0 ? -beta * difference : 0);

@@ -35,17 +35,15 @@ static ALWAYS_INLINE REAL F(logits_gap)(REAL p, REAL apart, REAL low, REAL d, co
 
 /* x - y - center, with the rounding error of x - y; far out where x is no probability at all. */
 static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
-    REAL difference = x - y, part = difference - x;
-    REAL error = (x - (difference - part)) - (y + part);
-    return (difference - center) + error;
+    REAL difference = x - y;
+    return (difference - center) + F(lost_of)(x, y, difference);
 }
 
 /* The same, and what is lost in rounding it. */
 static ALWAYS_INLINE REAL F(deep_difference)(REAL x, REAL y, REAL center, REAL *low) {
-    REAL difference = x - y, part = difference - x, apart = difference - center, other = apart - difference;
-    REAL error = (x - (difference - part)) - (y + part), lost = (difference - (apart - other)) - (center + other);
-    REAL sum = apart + (error + lost);
-    *low = (apart - sum) + (error + lost);
+    REAL difference = x - y, apart = difference - center;
+    REAL lost = F(lost_of)(x, y, difference) + F(lost_of)(difference, center, apart), sum = apart + lost;
+    *low = (apart - sum) + lost;
     return sum;
 }
 

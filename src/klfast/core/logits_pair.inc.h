@@ -50,8 +50,7 @@ static F(pair_plan) F(plan_pair)(const klfast_row *row) {
  * `held` is x, or any finite number where x is -inf. */
 static ALWAYS_INLINE REAL F(share_of)(REAL x, REAL held, REAL largest, REAL share, REAL lowest, F(exponent_scale) scale,
                                       const F(klfast_exponential) *e) {
-    REAL distance = held - largest, part = distance - held;
-    REAL error = ((held - (distance - part)) - (largest + part)) * e->inverse;
+    REAL distance = held - largest, error = F(lost_of)(held, largest, distance) * e->inverse;
     REAL fraction = F(scaled_exp)(distance, scale, e), whole = F(fma)(fraction, error, fraction) * share;
     return x - largest > lowest ? whole : 0;
 }
@@ -59,6 +58,17 @@ static ALWAYS_INLINE REAL F(share_of)(REAL x, REAL held, REAL largest, REAL shar
 /* apart/T + inside; the rounding of 1/T would count twice. */
 static ALWAYS_INLINE REAL F(over_temperature)(REAL apart, REAL inside, const F(klfast_exponential) *e) {
     return F(fma)(apart, e->inverse, F(fma)(apart, e->inverse_low, inside));
+}
+
+/* q and p - q from p, from what exp(y/T) says of q, and from d = log(p/q), or d + d_low if `has_low`. */
+static ALWAYS_INLINE REAL F(part_ways)(REAL p, REAL *q, REAL d, REAL d_low, const int has_low) {
+    REAL small = d < 1 ? d : 1;
+    small = small > -1 ? small : -1;
+    REAL whole = p * small, lost = F(fma)(-whole, small * F(wide_exp_polynomial)(-small), whole), far = p - *q;
+    REAL near = has_low ? F(fma)(p - lost, d_low, lost) : lost;
+    INTEGER is_near = (d <= 1) & (d >= -1);
+    *q = is_near ? p - lost : *q;
+    return is_near ? near : far;
 }
 
 /* `is_wide`: d of floats in double. Where scores lie on a grid, roundings that depend on d alone are the same in many classes:
@@ -76,16 +86,11 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
             d_low = (REAL)(wide - (double)d);
         } else
             d = F(over_temperature)(F(centred_difference)(a, b, plan->offset) - plan->offset_low, plan->inside, &plan->e);
-        REAL small = d < 1 ? d : 1;
-        small = small > -1 ? small : -1;
-        REAL whole = p * small, lost = F(fma)(-whole, small * F(wide_exp_polynomial)(-small), whole), far = p - q;
-        INTEGER is_near = (d <= 1) & (d >= -1);
-        REAL near = is_wide ? F(fma)(p - lost, d_low, lost) : lost;
         step->p[j] = p;
         step->d[j] = d;
         step->d_low[j] = d_low;
-        step->difference[j] = is_near ? near : far;
-        step->q[j] = is_near ? p - lost : q;
+        step->difference[j] = F(part_ways)(p, &q, d, d_low, is_wide);
+        step->q[j] = q;
     }
 }
 

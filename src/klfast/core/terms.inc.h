@@ -25,12 +25,6 @@ typedef struct {
     REAL clip, free_bits;
 } F(term_constants);
 
-/* What x - y has lost in rounding, which exp makes a relative error. */
-static ALWAYS_INLINE REAL F(lost_of)(REAL x, REAL y, REAL difference) {
-    REAL part = difference - x;
-    return (x - (difference - part)) - (y + part);
-}
-
 /* exp_terms_of(d + low). */
 static ALWAYS_INLINE F(exp_terms) F(exp_terms_with)(REAL d, REAL low) {
     F(exp_terms) e = F(exp_terms_of)(d, 0);
