@@ -2,7 +2,7 @@
 
 What is listed, and all other classes as one, make a small problem of its own, whose logits are those of the listed classes
 and the logsumexp of the others. A gradient of it is one of the student's logits: that of all others is shared out among
-them by their softmax. For that a slab of rows is read again while the cache still holds it.
+them by their softmax. For that a slab of rows is read again.
 """
 
 import math
@@ -14,10 +14,12 @@ from klfast import _checks, _checks_distill, _layout, _threads, logits
 from klfast._dispatch import Labels, run, safe_type
 from klfast._distill import Rows, arrays_in_use, scale_of
 
-# How many logits are taken at a time: what a thread's own cache holds where they are read twice, else as many as make
-# the rest of the work small.
-SLAB_READ_TWICE = 2**18
-SLAB = 2**22
+# Rows are taken so many at a time that they list LISTED classes. With fewer, what is done once for each slab takes longer than
+# its logits when there are many threads; with more, the logits of listed classes have left the cache when they are gathered.
+# But never fewer than have SLAB logits, nor more than have LARGEST_SLAB: masks of a slab are inverted.
+LISTED = 2**16
+SLAB = 2**20
+LARGEST_SLAB = 2**24
 
 # How far a given log-probability, or the probability that it is the logarithm of, may be from the exact one, relative to it: of
 # halves one rounding; of others what comes out of a softmax.
@@ -94,8 +96,7 @@ class _Lists:
         numbers = np.full(self.rows.shape, np.nan)
         if 0 in shape:
             return numbers
-        size = SLAB if gradient is None else SLAB_READ_TWICE * max(4, self.n_threads)
-        for place in _row_slabs(self.rows.shape, shape[-1], size):
+        for place in _row_slabs(self.rows.shape, shape[-1], self._slab_size(gradient)):
             slab = _Slab(self, place)
             output = None if gradient is None else gradient[place]
             mine = None if factors is None else np.ascontiguousarray(factors[place]).reshape(-1)
@@ -105,6 +106,13 @@ class _Lists:
             if output is not None:
                 slab.finish(output, found)
         return numbers
+
+    def _slab_size(self, gradient):
+        """How many logits are taken at a time."""
+        if gradient is not None and self.tail == "uniform" and gradient.dtype.itemsize <= 2:
+            return SLAB  # which is laid out as float32
+        rows = LISTED // max(1, self.n_listed)
+        return max(SLAB, min(LARGEST_SLAB, rows * self.student.array.shape[-1]))
 
 
 def _row_slabs(shape, length, size):
@@ -337,7 +345,7 @@ def _beyond_rounding(tail, logprobs, rounding):
 
 def _as_type(values, output):
     """Numbers as an output takes them: bfloat16 as its bits' type."""
-    if output.dtype.kind == "f" and output.dtype.name != "bfloat16":
+    if output.dtype.kind == "f" and not _layout.is_brain(output.dtype):
         with np.errstate(over="ignore"):
             return values.astype(output.dtype)
     with np.errstate(over="ignore"):
