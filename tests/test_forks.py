@@ -202,7 +202,8 @@ if __name__ == "__main__":
 """
     (tmp_path / "main.py").write_text(code)
     run = f"import runpy; runpy.run_path({str(tmp_path / 'main.py')!r}, run_name='__main__')"
-    done = python(run, KLFAST_NUM_THREADS="3", PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = python(run, KLFAST_NUM_THREADS="3", PYTHONPATH=path)
     assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr
 
 

@@ -9,8 +9,8 @@ import pytest
 
 CALLS = 10_000  # of every kind; more than a hundred thousand in all
 COMPOSED_CALLS = 1_000  # of functions that call the others, at ten times the time
-ALLOWED = 1_000_000  # bytes of resident memory for one kind: less than the smallest array a call
-ALLOWED_IN_ALL = 2_000_000
+ALLOWED = 400_000  # bytes of resident memory for one kind: a third of what the smallest array a call would take
+ALLOWED_IN_ALL = 1_000_000
 TIMEOUT = 300
 
 # In a process of its own, whose memory nothing else changes. The rows are read through buffers of the kernels' own.
