@@ -25,7 +25,9 @@ def computed(lists, tail, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("tail", ["bucket", "renormalize", "none", "uniform"])
-@pytest.mark.parametrize(("listed", "logits", "largest"), [(1, 1, 1), (15, 1, 2**20), (1, 9 * CLASSES, 1), (2**9, 1, 99)])
+@pytest.mark.parametrize(
+    ("listed", "logits", "largest"), [(1, 1, 1), (15, 1, 2**20), (1, 9 * CLASSES, 1), (2**9, 1, 99)]
+)
 def test_slabs_of_any_size_give_the_same_bits(monkeypatch, lists, tail, dtype, listed, logits, largest):
     whole = computed(lists, tail, dtype)
     cut, slabs = [], _distill_lists._row_slabs
