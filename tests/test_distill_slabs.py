@@ -1,5 +1,7 @@
 """Lists of many rows are taken a slab of rows at a time: neither values nor gradients depend on where they are cut."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,24 @@ def test_slabs_of_any_size_give_the_same_bits(monkeypatch, lists, tail, dtype, l
     monkeypatch.setattr(_distill_lists, "_row_slabs", lambda *given: cut.append(list(slabs(*given))) or cut[-1])
     assert computed(lists, tail, dtype) == whole
     assert all(len(places) > 1 for places in cut) and len(cut) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("tail", ["bucket", "renormalize", "none", "uniform"])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_nothing_of_the_size_of_the_logits_is_made(tail, dtype, is_masked):
+    """Of a masked array, its mask once the other way round, and of that half again."""
+    student = np.zeros((512, 2**16), dtype)
+    ids = np.broadcast_to(np.arange(4), (512, 4))
+    given, out = (np.full(ids.shape, -2.0), ids), np.zeros(student.shape, dtype)
+    most = 8 * 2**20
+    if is_masked:
+        most += student.size * 3 // 2
+        student = np.ma.masked_array(student, np.zeros(student.shape, bool))
+    tracemalloc.start()
+    try:
+        distill.topk_kl_value_and_grad(*given, student, tail=tail, out=out)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most

@@ -45,8 +45,7 @@ def as_input(name, value, dtype=None):
     masked = np.ma.getmask(array) if isinstance(array, np.ma.MaskedArray) else np.ma.nomask
     array = np.asarray(array)
     given = array.dtype
-    # numpy's own types are none of it, and their names take long to find
-    is_bfloat16 = given.isbuiltin != 1 and given.name == "bfloat16"
+    is_bfloat16 = _layout.is_bfloat16(given)
     if dtype is not None and not is_bfloat16 and (array.dtype.kind, array.dtype.itemsize) != ("u", 2):
         raise ValueError(f"{name}: dtype {array.dtype} cannot be read as bfloat16; only uint16 can")
     if is_bfloat16:

@@ -345,7 +345,7 @@ def _beyond_rounding(tail, logprobs, rounding):
 
 def _as_type(values, output):
     """Numbers as an output takes them: bfloat16 as its bits' type."""
-    if output.dtype.kind == "f" and not _layout.is_brain(output.dtype):
+    if output.dtype.kind == "f" and not _layout.is_bfloat16(output.dtype):
         with np.errstate(over="ignore"):
             return values.astype(output.dtype)
     with np.errstate(over="ignore"):

@@ -32,9 +32,9 @@ def readable(inputs):
     return arrays, elements, _kernels.COMPUTE["float32" if narrow else "float64"]
 
 
-def is_brain(dtype):
-    """Whether it is ml_dtypes' bfloat16. The size first: numpy takes microseconds to make up a name."""
-    return dtype.itemsize == 2 and dtype.name == "bfloat16"
+def is_bfloat16(dtype):
+    """Whether it is ml_dtypes' type. The name comes last: numpy takes microseconds to make it up."""
+    return dtype.itemsize == 2 and dtype.isbuiltin != 1 and dtype.name == "bfloat16"
 
 
 def is_narrow(one):
@@ -152,7 +152,7 @@ def writable(array):
     """An output as the kernels write it, and the number of its element type: (None, 0) for none."""
     if array is None:
         return None, 0
-    if array.dtype.kind == "f" and not is_brain(array.dtype):
+    if array.dtype.kind == "f" and not is_bfloat16(array.dtype):
         return array, _kernels.ELEMENTS[array.dtype.str]
     bits = array if array.dtype.kind == "u" else array.view(np.uint16)  # which would lose a foreign byte order
     return bits, _kernels.BFLOAT16_ELEMENTS[bits.dtype.str]
@@ -177,7 +177,7 @@ def chunks(inputs, mask, result, compute, size):
     numpy's iterator finds the order that suits all of them. What does not lie as the kernels want it goes through its
     buffers, `size` elements at a time; bfloat16, which it does not know, through two more.
     """
-    brain_result = is_brain(result.dtype) or result.dtype == np.uint16
+    brain_result = is_bfloat16(result.dtype) or result.dtype == np.uint16
     operands = [one.array for one in inputs] + ([] if mask is None else [mask])
     types = [np.dtype(np.uint16) if one.is_bfloat16 else compute for one in inputs]
     types += [] if mask is None else [np.dtype(np.bool_)]

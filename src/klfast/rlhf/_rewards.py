@@ -171,7 +171,7 @@ def _add_scores(tokens, target, scores, beta, last):
     with np.errstate(over="ignore", invalid="ignore"):
         values = scores[some] - beta * penalty
     with np.errstate(over="ignore"):
-        if target.dtype == np.uint16 or target.dtype.name == "bfloat16":
+        if target.dtype == np.uint16 or _layout.is_bfloat16(target.dtype):
             target.view(np.uint16)[place] = _layout.rounded_once(values)
         else:
             target[place] = values
