@@ -13,15 +13,23 @@ static ALWAYS_INLINE double js_term_f64(double p, double cq, double d) {
 #else
 /* m*J(s) with m = p + c*q, s = d/m, J(s) = ((1+s)log(1+s) + (1-s)log(1-s))/2: d*s times a series in s*s up to |s| = 0.645, for
  * d knows more than s; beyond, with v = 1 - |s| = 2*min(p, c*q)/m, what is smooth in v as a polynomial, and v*log(v)/2, which
- * cancel each other the more the larger v is. One division for both. */
-static ALWAYS_INLINE float js_term_f32(float p, float cq, float d) {
-    float m = p + cq, inverse = 1 / (m > SMALLEST_NORMAL ? m : SMALLEST_NORMAL), s = d * inverse;
-    float v = 2 * (p < cq ? p : cq) * inverse;
+ * cancel each other the more the larger v is. One division for both: `inverse` is 1/m. */
+static ALWAYS_INLINE float js_inverse_f32(float p, float cq) {
+    float m = p + cq;
+    return 1 / (m > SMALLEST_NORMAL ? m : SMALLEST_NORMAL);
+}
+
+static ALWAYS_INLINE float js_from_inverse_f32(float p, float cq, float d, float inverse) {
+    float m = p + cq, s = d * inverse, v = 2 * (p < cq ? p : cq) * inverse;
     int32_t field = (bits_f32(v) - TWO_THIRDS_BITS) & EXPONENT_MASK;
     float t = from_bits_f32(bits_f32(v) - field) - 1, k = exponent_f32(field);
     float log_v = fma_f32(k, LN2_PER_FIELD, t * log1p_polynomial_f32(t));
     float near = d * s * js_polynomial_f32(s * s), far = m * fma_f32(0.5f * v, log_v, js_far_polynomial_f32(v));
     return v > 0.355f ? near : far;
+}
+
+static ALWAYS_INLINE float js_term_f32(float p, float cq, float d) {
+    return js_from_inverse_f32(p, cq, d, js_inverse_f32(p, cq));
 }
 #endif
 
@@ -54,18 +62,39 @@ static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, 
     }
 }
 
+static ALWAYS_INLINE void F(comparison_terms)(REAL *restrict term, const REAL *restrict p, const REAL *restrict q,
+                                              const REAL *restrict d, const F(constants) *restrict row, const int kind) {
+#if !CARRY
+    if (kind == JENSEN_SHANNON) { /* a long chain behind a division */
+        for (int part = 0; part < STEP; part += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++) term[part + j] = js_inverse_f32(p[part + j], row->c[j] * q[part + j]);
+        }
+        END_OF_STAGE;
+        for (int part = 0; part < STEP; part += LANES) {
+            AS_LOOP
+            for (int j = 0; j < LANES; j++)
+                term[part + j] = js_from_inverse_f32(p[part + j], row->c[j] * q[part + j], d[part + j], term[part + j]);
+        }
+        return;
+    }
+#endif
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            term[part + j] = F(comparison_term)(p[part + j], row->c[j] * q[part + j], d[part + j], kind);
+    }
+}
+
 static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
                                              const F(constants) *restrict row, const int kind) {
     REAL first[STEP], second[STEP];
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
-        for (int j = 0; j < LANES; j++) {
-            REAL a = p[part + j], b = q[part + j];
-            REAL d = F(fma)(-row->c_low[j], b, F(difference)(a, row->c[j], b));
-            first[part + j] = F(comparison_term)(a, row->c[j] * b, d, kind);
-            second[part + j] = d;
-        }
+        for (int j = 0; j < LANES; j++)
+            second[part + j] = F(fma)(-row->c_low[j], q[part + j], F(difference)(p[part + j], row->c[j], q[part + j]));
     }
+    F(comparison_terms)(first, p, q, second, row, kind);
     if (kind == JENSEN_SHANNON) F(watch_both)(local, p, q, 1);
     else if (kind == TOTAL_VARIATION || kind == HELLINGER) F(watch_both)(local, p, q, 0);
     else F(watch)(local, p, q, 1);

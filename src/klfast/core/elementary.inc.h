@@ -13,6 +13,33 @@ static ALWAYS_INLINE INTEGER F(field_between)(INTEGER difference) {
     return (difference + (difference < 0 ? ONE_EXPONENT - 1 : 0)) & EXPONENT_MASK;
 }
 
+/* The first half of a gap: s and the excess, and the exponent field of the power of two that a has lost. */
+static ALWAYS_INLINE REAL F(gap_slope)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, INTEGER *lost, const int careful,
+                                       const int raw) {
+    REAL cb = c * b;
+    INTEGER field = F(field_between)(F(bits)(a) - F(bits)(cb));
+    REAL scaled = F(from_bits)(F(bits)(a) - field);
+    REAL d = F(difference)(scaled, c, b), e = F(difference)(a, c, b), sum = scaled + cb;
+    if (careful) {
+        d = F(fma)(-c_low, b, d);
+        e = F(fma)(-c_low, b, e);
+        sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
+    }
+    REAL near_excess = field ? sum - sum : e;
+    *excess = raw ? near_excess : e;
+    *lost = field;
+    return d / sum;
+}
+
+/* The second half. Where no power of two was lost, d is the excess. */
+static ALWAYS_INLINE REAL F(gap_from_slope)(REAL a, REAL s, REAL excess, INTEGER field, const int raw) {
+    REAL z = s * s, tail = s * z * F(middle_log_polynomial)(z);
+    REAL log_base = F(fma)(F(exponent)(field), LN2_PER_FIELD, 2 * s);
+    REAL near_base = s * excess, far_base = raw ? a * log_base : F(fma)(a, log_base, -excess);
+    REAL base = field ? far_base : near_base;
+    return F(fma)(a, tail, base);
+}
+
 /* a*log(a/(c*b)) - a + c*b, never negative, and in *excess a - c*b, for a >= 0 and c, b > 0.
  * c is c + c_low if `careful`; then b = 0 = a gives 0 as well. a < 0 or b = 0 < a is the caller's business.
  * Domain: c*b normal; a zero, normal, or (subnormal, and c*b above LOWEST_WEIGHT); all below 2^100 (2^900).
@@ -23,22 +50,9 @@ static ALWAYS_INLINE INTEGER F(field_between)(INTEGER difference) {
  * add up to a*log(a/(c*b)), and no digit of a small a is lost against a large b. Where that b is so large that twice as much
  * leaves the range, the excess is NaN, or (there is no FMA) the value. */
 static ALWAYS_INLINE REAL F(gap)(REAL a, REAL b, REAL c, REAL c_low, REAL *excess, const int careful, const int raw) {
-    REAL cb = c * b;
-    INTEGER difference = F(bits)(a) - F(bits)(cb);
-    INTEGER field = F(field_between)(difference);
-    REAL scaled = F(from_bits)(F(bits)(a) - field), k = F(exponent)(field);
-    REAL d = F(difference)(scaled, c, b), e = F(difference)(a, c, b), sum = scaled + cb;
-    if (careful) {
-        d = F(fma)(-c_low, b, d);
-        e = F(fma)(-c_low, b, e);
-        sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
-    }
-    REAL s = d / sum, z = s * s, tail = s * z * F(middle_log_polynomial)(z);
-    REAL log_base = F(fma)(k, LN2_PER_FIELD, 2 * s);
-    REAL near_base = s * d, far_base = raw ? a * log_base : F(fma)(a, log_base, -e);
-    REAL base = field ? far_base : near_base, near_excess = field ? sum - sum : e;
-    *excess = raw ? near_excess : e;
-    return F(fma)(a, tail, base);
+    INTEGER field;
+    REAL s = F(gap_slope)(a, b, c, c_low, excess, &field, careful, raw);
+    return F(gap_from_slope)(a, s, *excess, field, raw);
 }
 
 /* log(a/b) = k*ln2 + 2s + tail, given d = a - b, which the caller may know better than a and b tell; k = 0 and s small if

@@ -19,6 +19,14 @@
 #define AS_LOOP
 #endif
 
+/* Between the two halves of a long chain of operations. What the first has found goes to memory, where a compiler would carry
+ * it over in registers: with 16 of them it keeps too few operations going at a time. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__AVX512F__) && !defined(__aarch64__)
+#define END_OF_STAGE __asm__ volatile("" ::: "memory")
+#else
+#define END_OF_STAGE (void)0
+#endif
+
 /* For loops over coefficients, so that the loop around them becomes vectors. */
 #if defined(__GNUC__) || defined(__clang__)
 #define FULLY_UNROLLED _Pragma("GCC unroll 16")

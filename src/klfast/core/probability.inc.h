@@ -195,18 +195,34 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 /* How a step takes p and q: with a constant between them, with 1, or as they are. */
 enum { F(SCALED), F(UNSCALED), F(RAW) };
 
+/* The gaps and excesses of one to four lines of lanes, watched; `length` elements. */
+static ALWAYS_INLINE void F(gap_lines)(F(sweep) *local, REAL *restrict first, REAL *restrict second,
+                                       const REAL *restrict p, const REAL *restrict q,
+                                       const F(constants) *restrict row, const int length, const int careful,
+                                       const int way) {
+    REAL slope[STEP];
+    INTEGER field[STEP];
+    for (int line = 0; line < length; line += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            slope[line + j] = F(gap_slope)(p[line + j], q[line + j], way == F(SCALED) ? row->c[j] : 1, row->c_low[j],
+                                           &second[line + j], &field[line + j], careful, way == F(RAW));
+        F(watch_part)(local, p + line, q + line, careful);
+    }
+    END_OF_STAGE;
+    for (int line = 0; line < length; line += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            first[line + j] = F(gap_from_slope)(p[line + j], slope[line + j], second[line + j], field[line + j], way == F(RAW));
+    }
+}
+
 /* One step; `mass` is p, or p with zeros behind the end of the row. */
 static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
                                              const REAL *restrict mass, const F(constants) *restrict row,
                                              const int careful, const int way) {
     REAL first[STEP], second[STEP];
-    for (int part = 0; part < STEP; part += LANES) {
-        AS_LOOP
-        for (int j = 0; j < LANES; j++)
-            first[part + j] = F(gap)(p[part + j], q[part + j], way == F(SCALED) ? row->c[j] : 1, row->c_low[j],
-                                     &second[part + j], careful, way == F(RAW));
-    }
-    F(watch)(local, p, q, careful);
+    F(gap_lines)(local, first, second, p, q, row, STEP, careful, way);
     F(fold)(&local->mass, mass);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);

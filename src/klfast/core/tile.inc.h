@@ -92,17 +92,20 @@ static ALWAYS_INLINE void F(prefetch_line)(const klfast_ahead *ahead, ptrdiff_t 
 
 /* All terms first, then their sums: so no step is too short to be worth its while. */
 static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                       const F(constants) *row, const int careful, const int raw) {
+                                       const F(constants) *row, const int careful, const int way) {
     REAL first[LANES * KLFAST_SHORT_ROW], second[LANES * KLFAST_SHORT_ROW];
     F(sweep) local;
+    ptrdiff_t i = 0;
     F(begin_watch)(&local);
-    for (ptrdiff_t i = 0; i < length; i += LANES) {
+    for (; i + STEP <= length; i += STEP) {
+        F(prefetch_step)(&row->ahead_p, i);
+        F(prefetch_step)(&row->ahead_q, i);
+        F(gap_lines)(&local, first + i, second + i, p + i, q + i, row, STEP, careful, way);
+    }
+    for (; i < length; i += LANES) {
         F(prefetch_line)(&row->ahead_p, i);
         F(prefetch_line)(&row->ahead_q, i);
-        AS_LOOP
-        for (int j = 0; j < LANES; j++)
-            first[i + j] = F(gap)(p[i + j], q[i + j], raw ? 1 : row->c[j], 0, &second[i + j], careful, raw);
-        F(watch_part)(&local, p + i, q + i, careful);
+        F(gap_lines)(&local, first + i, second + i, p + i, q + i, row, LANES, careful, way);
     }
     F(store_watch)(sums, &local);
     F(add_lines)(&sums->first, first, length);
@@ -110,14 +113,14 @@ static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL
 }
 
 static NOINLINE void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 0, 0);
+    F(tile_gaps)(s, p, q, length, row, 0, F(SCALED));
 }
 static NOINLINE void F(tile_gaps_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                           const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 1, 0);
+    F(tile_gaps)(s, p, q, length, row, 1, F(SCALED));
 }
 static NOINLINE void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 1, 1);
+    F(tile_gaps)(s, p, q, length, row, 1, F(RAW));
 }
 
 /* The same for the cross-entropy, always careful: the one q above `limit` is set aside. The sums, also that of p, go to `tile`.
@@ -184,6 +187,7 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
         inverse[j] = 1 / p_sum[j]; /* early: the sweep need not wait for it */
         REAL c = (REAL)(p_sum[j] / q_sum[j]);
         row.c[j] = c;
+        row.c_low[j] = 0;
         lowest[j] = F(least_weight)(c);
         held[j] = c < 1 ? c : 1; /* times the lowest q: the lower one of q and c*q, without a division */
     }
