@@ -21,8 +21,9 @@ FUNCTIONS = (
     "logits.logsumexp",
 )
 THREADS = (1, 2, 3, 7)
-# One long row; a few; many. All above the size from which a call uses threads.
-SHAPES = ((1, 200_003), (3, 50_001), (40, 3_001), (700, 129))
+# One long row; a few; so many that not all of their blocks are shared out at once; many; many short ones. All above the size
+# from which a call uses threads.
+SHAPES = ((1, 200_003), (3, 50_001), (27, 75_001), (40, 3_001), (700, 129))
 
 
 def arguments(function, shape, dtype):

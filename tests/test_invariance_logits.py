@@ -10,8 +10,9 @@ from klfast import logits
 
 KINDS = ("float16", "float32", "float64")
 THREADS = (1, 2, 3, 7)
-# One long row; a few; many. All above the size from which a call uses threads.
-SHAPES = ((1, 200_003), (3, 50_001), (40, 3_001), (700, 129))
+# One long row; a few; so many that not all of their blocks are shared out at once; many; many short ones. All above the size
+# from which a call uses threads.
+SHAPES = ((1, 200_003), (3, 50_001), (27, 60_001), (40, 3_001), (700, 129))
 BLOCKS = (1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257, 300, 2047, 2048, 2049, 8193)
 
 

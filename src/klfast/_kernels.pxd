@@ -7,8 +7,8 @@ cdef extern from "kernels.h" nogil:
     double sum_value(wide_sum sum) noexcept nogil
     ctypedef struct klfast_state:
         pass
-    ctypedef struct klfast_group:
-        Py_ssize_t count
+    ctypedef struct klfast_unit:
+        int is_unfinished
     ctypedef struct klfast_operation:
         Py_ssize_t block_length
     ctypedef struct klfast_level:
@@ -36,7 +36,7 @@ cdef extern from "kernels.h" nogil:
         int operation_id, type
         const klfast_level *level
         const klfast_operation *operation
-        Py_ssize_t unit, parts, units, scratch_bytes
+        Py_ssize_t unit, strip, units, scratch_bytes
         int is_written, is_capped
     ctypedef struct klfast_term_call:
         klfast_rows rows
@@ -68,13 +68,12 @@ cdef extern from "kernels.h" nogil:
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)
     void klfast_plan(klfast_rows *, int)
-    int klfast_is_idle(const klfast_rows *, Py_ssize_t)
     void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
-    void klfast_begin_group(klfast_group *, const klfast_rows *, Py_ssize_t, Py_ssize_t)
-    void klfast_walk_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
-    int klfast_end_group(klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
-    void klfast_write_block(const klfast_group *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
-    void klfast_end_writing(const klfast_group *, const klfast_rows *, klfast_state *, Py_ssize_t)
+    void klfast_begin_unit(klfast_unit *, const klfast_rows *, Py_ssize_t)
+    void klfast_walk_block(const klfast_unit *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
+    void klfast_end_unit(klfast_unit *, const klfast_rows *, klfast_state *, Py_ssize_t, double *)
+    void klfast_write_block(const klfast_unit *, const klfast_rows *, Py_ssize_t, klfast_state *, void *)
+    void klfast_end_writing(const klfast_unit *, const klfast_rows *, klfast_state *, Py_ssize_t)
     void klfast_plan_terms(klfast_term_call *)
     void klfast_walk_terms(const klfast_term_call *, Py_ssize_t, double *, klfast_term_state *, void *)
     void klfast_join_terms(const klfast_term_call *, double *, const klfast_term_state *)

@@ -114,14 +114,20 @@ BFLOAT16_ELEMENTS = {name: number - 2 * UINT16 + 2 * BRAIN for name, number in E
 cdef enum:
     SMALL_WORK = 32768
 
+# Few long rows: so many blocks are shared out at a time, for each thread.
+cdef enum:
+    BLOCKS_PER_THREAD = 64
 
-# What the threads of a call have in common. `scratch` has room for each of them.
+
+# What the threads of a call have in common. `scratch` has room for each of them. Where blocks are shared out: so many for each
+# row, of the `count` units from number `first` on, each with its states.
 ctypedef struct walked:
     const klfast_rows *rows
-    const klfast_group *group
-    klfast_state *states
     double *results
     char *scratch
+    klfast_unit *units
+    klfast_state *states
+    Py_ssize_t blocks, first, count
 
 
 cdef void walk_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
@@ -131,40 +137,67 @@ cdef void walk_units(void *context, Py_ssize_t first, Py_ssize_t last, int threa
         klfast_walk_unit(call.rows, unit, call.results, call.scratch + thread * call.rows.scratch_bytes)
 
 
+cdef void begin_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_begin_unit(&call.units[i], call.rows, call.first + i)
+
+
 cdef void walk_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
-    cdef Py_ssize_t block
-    for block in range(first, last):
-        klfast_walk_block(call.group, call.rows, block, call.states + block * call.group.count,
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_walk_block(&call.units[i // call.blocks], call.rows, i % call.blocks, call.states + i * call.rows.strip,
                           call.scratch + thread * call.rows.scratch_bytes)
+
+
+cdef void end_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_end_unit(&call.units[i], call.rows, call.states + i * call.blocks * call.rows.strip, call.blocks, call.results)
 
 
 cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
-    cdef Py_ssize_t block
-    for block in range(first, last):
-        klfast_write_block(call.group, call.rows, block, call.states + block * call.group.count,
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_write_block(&call.units[i // call.blocks], call.rows, i % call.blocks, call.states + i * call.rows.strip,
                            call.scratch + thread * call.rows.scratch_bytes)
 
 
-cdef void share_blocks(walked *call, klfast_group *group, Py_ssize_t units, Py_ssize_t blocks, int n_threads) noexcept nogil:
-    """Few long rows: each thread walks some of the blocks, which are then added up in their order."""
-    cdef Py_ssize_t unit, part
-    call.group = group
-    for unit in range(units):
-        if klfast_is_idle(call.rows, unit):
-            continue
-        for part in range(call.rows.parts):
-            klfast_begin_group(group, call.rows, unit, part)
-            if group.count < 1:
-                break
-            while True:
-                klfast_share(walk_blocks, call, blocks, n_threads)
-                if not klfast_end_group(group, call.rows, call.states, blocks, call.results):
-                    break
-            if call.rows.is_written:
-                klfast_share(write_blocks, call, blocks, n_threads)
-                klfast_end_writing(group, call.rows, call.states, blocks)
+cdef void end_writing(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_end_writing(&call.units[i], call.rows, call.states + i * call.blocks * call.rows.strip, call.blocks)
+
+
+cdef void share_blocks(walked *call, int n_threads) noexcept nogil:
+    """Threads walk the blocks of `count` units; those of a row are then added up in their order."""
+    cdef bint is_unfinished = True
+    cdef Py_ssize_t i
+    klfast_share(begin_units, call, call.count, n_threads)
+    while is_unfinished:
+        klfast_share(walk_blocks, call, call.count * call.blocks, n_threads)
+        klfast_share(end_units, call, call.count, n_threads)
+        is_unfinished = False
+        for i in range(call.count):
+            is_unfinished |= call.units[i].is_unfinished != 0
+    if call.rows.is_written:
+        klfast_share(write_blocks, call, call.count * call.blocks, n_threads)
+        klfast_share(end_writing, call, call.count, n_threads)
+
+
+cdef void *allocated(size_t size) except? NULL:
+    """Memory of this size; NULL for none."""
+    if size == 0:
+        return NULL
+    cdef void *memory = PyMem_Malloc(size)
+    if memory == NULL:
+        raise MemoryError()
+    return memory
 
 
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
@@ -173,28 +206,28 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     if rows.outer_count * rows.row_count * rows.length < SMALL_WORK:
         n_threads = 1
     klfast_plan(rows, n_threads)
-    cdef Py_ssize_t units = rows.units
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
-    cdef walked call = walked(rows, NULL, NULL, results, NULL)
-    cdef klfast_group group
-    cdef bint by_unit = n_threads <= 1 or blocks == 1 or units >= 4 * n_threads
-    n_threads = <int> max(1, min(<Py_ssize_t> n_threads, units if by_unit else blocks))  # each needs memory
+    cdef walked call = walked(rows, results, NULL, NULL, NULL, blocks, 0, 0)
+    cdef bint by_unit = n_threads <= 1 or blocks == 1 or rows.units >= 4 * n_threads
+    # enough units at a time that each thread has several blocks: it must not wait for the others at the end of every row
+    cdef Py_ssize_t at_once = rows.units if by_unit else min(rows.units, BLOCKS_PER_THREAD * n_threads // blocks + 1)
+    n_threads = <int> max(1, min(<Py_ssize_t> n_threads, at_once if by_unit else at_once * blocks))  # each needs memory
     try:
-        if rows.scratch_bytes > 0:
-            call.scratch = <char *> PyMem_Malloc(rows.scratch_bytes * n_threads)
-            if call.scratch == NULL:
-                raise MemoryError()
+        call.scratch = <char *> allocated(rows.scratch_bytes * n_threads)
         if by_unit:
             with nogil:
-                klfast_share(walk_units, &call, units, n_threads)
-        else:
-            call.states = <klfast_state *> PyMem_Malloc(blocks * rows.unit * sizeof(klfast_state))
-            if call.states == NULL:
-                raise MemoryError()
-            with nogil:
-                share_blocks(&call, &group, units, blocks, n_threads)
+                klfast_share(walk_units, &call, rows.units, n_threads)
+            return 0
+        call.units = <klfast_unit *> allocated(at_once * sizeof(klfast_unit))
+        call.states = <klfast_state *> allocated(at_once * blocks * rows.strip * sizeof(klfast_state))
+        with nogil:
+            while call.first < rows.units:
+                call.count = min(at_once, rows.units - call.first)
+                share_blocks(&call, n_threads)
+                call.first += at_once
     finally:
         PyMem_Free(call.scratch)
+        PyMem_Free(call.units)
         PyMem_Free(call.states)
     return 0
 

@@ -191,29 +191,30 @@ typedef struct {
 /* For so many threads. */
 void klfast_plan(klfast_rows *rows, int n_threads);
 
-/* Whether no row of the unit counts. */
-int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit);
-
 /* The rows of unit number `unit` -> their results. */
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch);
 
-/* The same in steps, part by part, for blocks that are shared out over threads: begin; then all blocks, each with its own
- * states; then end, which joins the blocks in order, and says whether they have to be walked again. A part beyond the last
- * row has a count below 1. */
+/* A part of a unit while it is walked; a part beyond the last row has a count below 1. */
 typedef struct {
     klfast_row told[KLFAST_GROUP];
     int is_done[KLFAST_GROUP];
     ptrdiff_t part, outer, first, count; /* rows first, first + 1, ... */
 } klfast_group;
-void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part);
-void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
-                       void *scratch);
-int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
-                     double *results);
+
+/* A unit in steps, for blocks that are shared out over threads: begin; then all blocks, each with states of its own, one for
+ * each row of `strip`; then end, which joins the blocks in order, and leaves in `is_unfinished` whether they have to be walked
+ * again. */
+typedef struct {
+    klfast_group group[KLFAST_PARTS];
+    int is_left[KLFAST_PARTS], is_unfinished; /* a part, and any of them */
+    ptrdiff_t parts;                          /* with rows in them; 0 where no row counts */
+} klfast_unit;
+void klfast_begin_unit(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number);
+void klfast_walk_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch);
+void klfast_end_unit(klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks, double *results);
 /* Then, if results of the input's size are wanted, every block is written, and the writing ended. */
-void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
-                        void *scratch);
-void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
+void klfast_write_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch);
+void klfast_end_writing(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
 
 /* One call for terms: rows of up to four arrays -> sums, and, if wanted, results of their size. `rows` holds what it shares
  * with other calls: lengths, mask, gradients (what the outputs of a row are multiplied by), parameters, type and level. */

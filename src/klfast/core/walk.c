@@ -38,8 +38,10 @@ void klfast_plan(klfast_rows *rows, int n_threads) {
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache; and
      * tiles are told the same, four at a time */
     int has_parts = rows->is_tiled || rows->is_strips || (across && rows->length <= LONGEST_STRIP);
+    /* too few units for all threads: strips are cut into blocks instead, if they have any */
+    int has_blocks = rows->is_strips && rows->length > operation->block_length;
     rows->parts = has_parts ? KLFAST_PARTS : 1;
-    while (rows->parts > 1 && n_threads > 1 && count_units(rows) < 4 * n_threads) rows->parts /= 2;
+    while (rows->parts > 1 && n_threads > 1 && !has_blocks && count_units(rows) < 4 * n_threads) rows->parts /= 2;
     rows->units = count_units(rows);
     rows->strip = rows->unit * rows->parts;
     int in_place = is_in_place(rows, &rows->a) && (!has_two(rows) || is_in_place(rows, &rows->b));
@@ -77,7 +79,7 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
     return ahead;
 }
 
-void klfast_begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
+static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
     klfast_place_group(group, rows, unit, part);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
@@ -129,9 +131,9 @@ static int is_strip(const klfast_rows *rows, const klfast_group *groups, ptrdiff
     return 1;
 }
 
-/* A block of groups that lie side by side -> `states` of each, and bits that say which rows have them. */
+/* A block of groups that lie side by side -> the states of each, and bits that say which rows have them. */
 static void walk_across(const klfast_group *groups, ptrdiff_t parts, const klfast_rows *rows, ptrdiff_t start,
-                        ptrdiff_t length, klfast_state (*states)[KLFAST_GROUP], unsigned *taken) {
+                        ptrdiff_t length, klfast_state *states, unsigned *taken) {
     const klfast_array *b = has_two(rows) ? &rows->b : &rows->a;
     const char *p = part_of(&rows->a, groups->outer, groups->first).data;
     const char *q = part_of(b, groups->outer, groups->first).data;
@@ -147,7 +149,7 @@ static void walk_across(const klfast_group *groups, ptrdiff_t parts, const klfas
     klfast_state *of[KLFAST_PARTS] = {NULL};
     const klfast_row *told[KLFAST_PARTS] = {NULL};
     for (ptrdiff_t part = 0; part < parts; part++) {
-        of[part] = states[part];
+        of[part] = states + part * rows->unit;
         told[part] = groups[part].told;
     }
     rows->operation->across(of, &strip, told, taken);
@@ -166,14 +168,14 @@ static void walk_one_by_one(const klfast_group *group, const klfast_rows *rows, 
 
 /* The block of groups that are a strip; what it does not take is laid out. */
 static void walk_strip_block(const klfast_group *groups, ptrdiff_t parts, const klfast_rows *rows, ptrdiff_t block,
-                             klfast_state (*states)[KLFAST_GROUP], char *scratch) {
+                             klfast_state *states, char *scratch) {
     ptrdiff_t start = block * rows->operation->block_length;
     ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
     unsigned taken[KLFAST_PARTS];
     walk_across(groups, parts, rows, start, length, states, taken);
     for (ptrdiff_t part = 0; part < parts; part++)
         if (taken[part] != (1u << groups[part].count) - 1)
-            walk_one_by_one(&groups[part], rows, start, length, states[part], scratch, 0, taken[part]);
+            walk_one_by_one(&groups[part], rows, start, length, states + part * rows->unit, scratch, 0, taken[part]);
 }
 
 /* Returns whether the block is in scratch memory now, or was in its place. */
@@ -182,7 +184,7 @@ static int walk_block(const klfast_group *group, const klfast_rows *rows, ptrdif
     ptrdiff_t start = block * rows->operation->block_length;
     ptrdiff_t length = smaller(rows->length - start, rows->operation->block_length);
     if (is_strip(rows, group, 1)) {
-        walk_strip_block(group, 1, rows, block, (klfast_state(*)[KLFAST_GROUP])states, scratch);
+        walk_strip_block(group, 1, rows, block, states, scratch);
         return 0;
     }
     walk_one_by_one(group, rows, start, length, states, scratch, is_read, 0);
@@ -194,11 +196,6 @@ static void join_block(const klfast_group *group, const klfast_rows *rows, klfas
     for (ptrdiff_t k = 0; k < group->count; k++)
         if (!group->is_done[k] && !group->told[k].is_skipped)
             rows->operation->join(&totals[k], &states[k], &group->told[k]);
-}
-
-void klfast_walk_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
-                       void *scratch) {
-    walk_block(group, rows, block, states, scratch, 0);
 }
 
 /* One number for each of the labels of a row; no such row is walked twice. */
@@ -226,11 +223,25 @@ static int finish_group(klfast_group *group, const klfast_rows *rows, const klfa
     return is_left;
 }
 
-int klfast_end_group(klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks,
-                     double *results) {
-    for (ptrdiff_t block = 1; block < blocks; block++)
-        join_block(group, rows, states, states + block * group->count);
-    return finish_group(group, rows, states, results);
+static void begin_parts(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number, ptrdiff_t parts) {
+    unit->parts = parts;
+    for (ptrdiff_t part = 0; part < parts; part++) {
+        begin_group(&unit->group[part], rows, number, part);
+        unit->is_left[part] = 1;
+    }
+}
+
+static void join_unit(const klfast_unit *unit, const klfast_rows *rows, klfast_state *totals, const klfast_state *states) {
+    for (ptrdiff_t part = 0; part < unit->parts; part++)
+        join_block(&unit->group[part], rows, totals + part * rows->unit, states + part * rows->unit);
+}
+
+static void finish_unit(klfast_unit *unit, const klfast_rows *rows, const klfast_state *states, double *results) {
+    unit->is_unfinished = 0;
+    for (ptrdiff_t part = 0; part < unit->parts; part++) {
+        unit->is_left[part] = finish_group(&unit->group[part], rows, states + part * rows->unit, results);
+        unit->is_unfinished |= unit->is_left[part];
+    }
 }
 
 /* Walks the rows of a group until all are done. */
@@ -259,33 +270,28 @@ static void walk_rows(klfast_group *group, const klfast_rows *rows, double *resu
 
 void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch) {
     klfast_group group;
-    klfast_begin_group(&group, rows, unit, part);
+    begin_group(&group, rows, unit, part);
     walk_rows(&group, rows, results, scratch);
 }
 
 /* Groups side by side: as long as they are a strip together, they are walked together. Nothing is written. */
-static void walk_strip(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t parts, double *results, char *scratch) {
-    klfast_group groups[KLFAST_PARTS];
-    klfast_state totals[KLFAST_PARTS][KLFAST_GROUP], states[KLFAST_PARTS][KLFAST_GROUP];
-    int is_left[KLFAST_PARTS];
-    for (ptrdiff_t part = 0; part < parts; part++) {
-        klfast_begin_group(&groups[part], rows, unit, part);
-        is_left[part] = 1;
-    }
-    while (is_strip(rows, groups, parts)) {
-        walk_strip_block(groups, parts, rows, 0, totals, scratch);
+static void walk_strip(const klfast_rows *rows, ptrdiff_t number, ptrdiff_t parts, double *results, char *scratch) {
+    klfast_unit unit;
+    klfast_state totals[KLFAST_PARTS * KLFAST_GROUP], states[KLFAST_PARTS * KLFAST_GROUP];
+    begin_parts(&unit, rows, number, parts);
+    while (is_strip(rows, unit.group, parts)) {
+        walk_strip_block(unit.group, parts, rows, 0, totals, scratch);
         for (ptrdiff_t block = 1; block * rows->operation->block_length < rows->length; block++) {
-            walk_strip_block(groups, parts, rows, block, states, scratch);
-            for (ptrdiff_t part = 0; part < parts; part++) join_block(&groups[part], rows, totals[part], states[part]);
+            walk_strip_block(unit.group, parts, rows, block, states, scratch);
+            join_unit(&unit, rows, totals, states);
         }
-        for (ptrdiff_t part = 0; part < parts; part++)
-            is_left[part] = finish_group(&groups[part], rows, totals[part], results);
+        finish_unit(&unit, rows, totals, results);
     }
     for (ptrdiff_t part = 0; part < parts; part++)
-        if (is_left[part]) walk_rows(&groups[part], rows, results, scratch);
+        if (unit.is_left[part]) walk_rows(&unit.group[part], rows, results, scratch);
 }
 
-int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit) {
+static int is_idle(const klfast_rows *rows, ptrdiff_t unit) {
     klfast_group group;
     if (!rows->counted) return 0;
     klfast_place_group(&group, rows, unit, 0);
@@ -294,8 +300,27 @@ int klfast_is_idle(const klfast_rows *rows, ptrdiff_t unit) {
     return k == count;
 }
 
+void klfast_begin_unit(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number) {
+    klfast_group first;
+    klfast_place_group(&first, rows, number, 0);
+    ptrdiff_t count = smaller(rows->strip, rows->row_count - first.first);
+    begin_parts(unit, rows, number, is_idle(rows, number) ? 0 : (count + rows->unit - 1) / rows->unit);
+}
+
+void klfast_walk_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch) {
+    if (is_strip(rows, unit->group, unit->parts)) walk_strip_block(unit->group, unit->parts, rows, block, states, scratch);
+    else
+        for (ptrdiff_t part = 0; part < unit->parts; part++)
+            if (unit->is_left[part]) walk_block(&unit->group[part], rows, block, states + part * rows->unit, scratch, 0);
+}
+
+void klfast_end_unit(klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks, double *results) {
+    for (ptrdiff_t block = 1; block < blocks; block++) join_unit(unit, rows, states, states + block * rows->strip);
+    finish_unit(unit, rows, states, results);
+}
+
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch) {
-    if (klfast_is_idle(rows, unit)) return;
+    if (is_idle(rows, unit)) return;
     if (rows->is_tiled) {
         klfast_walk_tiles(rows, unit, results);
         return;

@@ -75,9 +75,10 @@ void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdi
     store(rows, group, &rows->out_b, start, length, out_b);
 }
 
-void klfast_write_block(const klfast_group *group, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
+void klfast_write_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states,
                         void *scratch) {
-    klfast_write_rows(group, rows, block, states, scratch, 0);
+    for (ptrdiff_t part = 0; part < unit->parts; part++)
+        klfast_write_rows(&unit->group[part], rows, block, states + part * rows->unit, scratch, 0);
 }
 
 void klfast_join_remainders(const klfast_group *group, klfast_state *into, const klfast_state *next) {
@@ -114,9 +115,13 @@ void klfast_settle_remainders(const klfast_group *group, const klfast_rows *rows
     }
 }
 
-void klfast_end_writing(const klfast_group *group, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
-    for (ptrdiff_t block = 1; block < blocks; block++) klfast_join_remainders(group, states, states + block * group->count);
-    klfast_settle_remainders(group, rows, states);
+void klfast_end_writing(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
+    for (ptrdiff_t part = 0; part < unit->parts; part++) {
+        klfast_state *mine = states + part * rows->unit;
+        for (ptrdiff_t block = 1; block < blocks; block++)
+            klfast_join_remainders(&unit->group[part], mine, mine + block * rows->strip);
+        klfast_settle_remainders(&unit->group[part], rows, mine);
+    }
 }
 
 void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
