@@ -7,7 +7,7 @@ far beyond what exp can take. All rows are arrays that klfast takes: for bfloat1
 import functools
 
 import numpy as np
-from distributions import LOGIT_PAIRS, logit_pair, near_equal
+from logit_distributions import LOGIT_PAIRS, logit_pair, near_equal
 from reductions import from_bfloat16_bits, to_bfloat16_bits
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

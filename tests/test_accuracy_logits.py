@@ -11,7 +11,8 @@ import oracles
 import oracles_logits
 import pytest
 from cpu_levels import LEVELS, call
-from distributions import LOGIT_PAIRS, LONG_LENGTHS, SHORT_LENGTHS, logit_pair
+from distributions import LONG_LENGTHS, SHORT_LENGTHS
+from logit_distributions import LOGIT_PAIRS, logit_pair
 
 DTYPES = ("float32", "float64")
 OPERATIONS = ("kl_divergence", "js_divergence", "entropy", "cross_entropy", "logsumexp")

@@ -5,7 +5,8 @@ import operator
 import numpy as np
 import pytest
 from cpu_levels import LEVELS, LEVELS_WITH_FMA, call
-from distributions import LOGIT_PAIRS, PAIRS, logit_pair, pair
+from distributions import PAIRS, pair
+from logit_distributions import LOGIT_PAIRS, logit_pair
 
 import klfast
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from cpu_levels import LEVELS_WITH_FMA, call
-from distributions import LOGIT_PAIRS, logit_pair
 from logit_calls import CALLS, OF_ROWS, Tables, assert_same_bits, outcome, tables
+from logit_distributions import LOGIT_PAIRS, logit_pair
 
 from klfast import logits
 

@@ -23,7 +23,7 @@ compiler=${CC:-gcc}
 mode=${1-}
 test $# -gt 0 && shift
 test $# -gt 0 || set -- -q --ignore=tests/test_installation.py --ignore=tests/test_memory.py \
-    --deselect=tests/test_cli.py::test_memory_does_not_grow_with_the_files
+    --deselect=tests/test_cli_process.py::test_memory_does_not_grow_with_the_files
 
 run_tests() {
     "$python" -m pytest -p no:cacheprovider "$@"
