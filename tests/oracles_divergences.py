@@ -208,8 +208,7 @@ def _log_quotient(one, other):
 
 def _largest_quotients(pairs):
     """The pairs whose quotient is the largest, as far as 64 bits can tell."""
-    quotients = [libmp.to_man_exp(libmp.mpf_div(*pair, 64)) for pair in pairs]
+    values = [mpmath.make_mpf(libmp.mpf_div(*pair, 64)) for pair in pairs]
     with mpmath.workprec(64):
-        values = [mpmath.ldexp(*quotient) for quotient in quotients]
         limit = max(values) * (1 - mpmath.ldexp(1, -60))
     return [pair for pair, value in zip(pairs, values, strict=True) if value >= limit]
