@@ -191,8 +191,8 @@ typedef struct {
 /* For so many threads. */
 void klfast_plan(klfast_rows *rows, int n_threads);
 
-/* The rows of unit number `unit` -> their results. */
-void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch);
+/* The rows of a unit -> their results. */
+void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t number, double *results, void *scratch);
 
 /* A part of a unit while it is walked; a part beyond the last row has a count below 1. */
 typedef struct {

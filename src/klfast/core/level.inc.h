@@ -107,6 +107,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 
 #include "real_f32.inc.h"
 #include "probability.inc.h"
+#include "cross_entropy.inc.h"
 #if WALKS_ACROSS
 #include "across.inc.h"
 #endif
@@ -128,6 +129,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 
 #include "real_f64.inc.h"
 #include "probability.inc.h"
+#include "cross_entropy.inc.h"
 #if WALKS_ACROSS
 #include "across.inc.h"
 #endif

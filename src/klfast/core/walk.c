@@ -291,20 +291,24 @@ static void walk_strip(const klfast_rows *rows, ptrdiff_t number, ptrdiff_t part
         if (unit.is_left[part]) walk_rows(&unit.group[part], rows, results, scratch);
 }
 
-static int is_idle(const klfast_rows *rows, ptrdiff_t unit) {
-    klfast_group group;
+/* How many rows a unit has; `first` becomes its first part. */
+static ptrdiff_t place_unit(klfast_group *first, const klfast_rows *rows, ptrdiff_t number) {
+    klfast_place_group(first, rows, number, 0);
+    return smaller(rows->strip, rows->row_count - first->first);
+}
+
+/* Whether none of so many rows counts. */
+static int is_idle(const klfast_rows *rows, const klfast_group *first, ptrdiff_t count) {
     if (!rows->counted) return 0;
-    klfast_place_group(&group, rows, unit, 0);
-    ptrdiff_t count = smaller(rows->strip, rows->row_count - group.first), first = first_row(rows, &group), k = 0;
-    while (k < count && !rows->counted[first + k]) k++;
-    return k == count;
+    for (ptrdiff_t k = 0; k < count; k++)
+        if (rows->counted[first_row(rows, first) + k]) return 0;
+    return 1;
 }
 
 void klfast_begin_unit(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number) {
-    klfast_group first;
-    klfast_place_group(&first, rows, number, 0);
-    ptrdiff_t count = smaller(rows->strip, rows->row_count - first.first);
-    begin_parts(unit, rows, number, is_idle(rows, number) ? 0 : (count + rows->unit - 1) / rows->unit);
+    ptrdiff_t count = place_unit(&unit->group[0], rows, number);
+    int idle = is_idle(rows, &unit->group[0], count);
+    begin_parts(unit, rows, number, idle ? 0 : (count + rows->unit - 1) / rows->unit);
 }
 
 void klfast_walk_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch) {
@@ -319,16 +323,15 @@ void klfast_end_unit(klfast_unit *unit, const klfast_rows *rows, klfast_state *s
     finish_unit(unit, rows, states, results);
 }
 
-void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t unit, double *results, void *scratch) {
-    if (is_idle(rows, unit)) return;
+void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t number, double *results, void *scratch) {
+    klfast_group first;
+    ptrdiff_t count = place_unit(&first, rows, number), part = 0;
+    if (is_idle(rows, &first, count)) return;
     if (rows->is_tiled) {
-        klfast_walk_tiles(rows, unit, results);
+        klfast_walk_tiles(rows, number, results);
         return;
     }
-    klfast_group group;
-    klfast_place_group(&group, rows, unit, 0);
-    ptrdiff_t left = rows->row_count - group.first;
-    ptrdiff_t part = rows->is_strips ? smaller(left, rows->strip) / rows->unit : 0;
-    if (part > 0) walk_strip(rows, unit, part, results, scratch);
-    for (; part * rows->unit < smaller(left, rows->strip); part++) klfast_walk_group(rows, unit, part, results, scratch);
+    if (rows->is_strips) part = count / rows->unit;
+    if (part > 0) walk_strip(rows, number, part, results, scratch);
+    for (; part * rows->unit < count; part++) klfast_walk_group(rows, number, part, results, scratch);
 }
