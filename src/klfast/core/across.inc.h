@@ -88,27 +88,27 @@ static ALWAYS_INLINE void F(prefetch_lane)(const F(stretch) *stretch, const klfa
 }
 
 /* The entries first, first + LANES, ... of every row of a line; behind the end `neutral`. `stride` is in bytes. */
-static ALWAYS_INLINE void F(gather_step)(REAL *step, const char *lines, ptrdiff_t stride, ptrdiff_t first,
-                                         ptrdiff_t length, const REAL *neutral, const int is_whole) {
+static ALWAYS_INLINE F(lines) F(lines_from)(const char *lines, ptrdiff_t stride, ptrdiff_t first, ptrdiff_t length,
+                                            const REAL *neutral, const int is_whole) {
+    F(lines) step;
     FULLY_UNROLLED
     for (int k = 0; k < STEP / LANES; k++) {
         ptrdiff_t i = first + k * LANES;
-        const REAL *line = is_whole || i < length ? (const REAL *)(lines + i * stride) : neutral;
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) step[k * LANES + j] = line[j];
+        step.line[k] = is_whole || i < length ? (const REAL *)(lines + i * stride) : neutral;
     }
+    return step;
 }
 
 /* A step as in the row's own sweep: the last one of the divergence takes zeros, in that of the cross-entropy q is c behind the
  * end: `other`. */
-static ALWAYS_INLINE void F(across_step)(F(sweep) *local, const REAL *p, const REAL *q, const REAL *other,
+static ALWAYS_INLINE void F(across_step)(F(sweep) *local, F(lines) p, F(lines) q, F(lines) other,
                                          const F(constants) *row, const int operation, const int is_last) {
     if (operation == F(ONLY_SUMS)) {
-        F(fold)(&local->mass, p);
-        F(fold)(&local->second, q);
-    } else if (operation == KL_DIVERGENCE) F(divergence_step)(local, p, q, p, row, is_last, F(SCALED));
-    else if (operation == RAW_KL_DIVERGENCE) F(divergence_step)(local, p, q, p, row, is_last, F(RAW));
-    else F(cross_entropy_step)(local, p, other, p, q, row, 0, operation == ENTROPY);
+        F(fold_lines)(&local->mass, p);
+        F(fold_lines)(&local->second, q);
+    } else if (operation == KL_DIVERGENCE) F(divergence_step)(local, p, q, row, is_last, F(SCALED));
+    else if (operation == RAW_KL_DIVERGENCE) F(divergence_step)(local, p, q, row, is_last, F(RAW));
+    else F(cross_entropy_step)(local, p, other, q, row, 0, operation == ENTROPY);
 }
 
 /* Lane j of the rows of one line. */
@@ -116,7 +116,6 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
                                          const F(constants) *row, const int operation) {
     const int is_closely_summed = operation == CROSS_ENTROPY || operation == ENTROPY;
     const int run = is_closely_summed ? CLOSE_RUN : RUN_LENGTH;
-    REAL p[STEP], q[STEP], other[STEP];
     F(sweep) local;
     F(begin_sweep)(&local);
     F(load_ended)(&local.mass, &side->mass[j]);
@@ -124,16 +123,16 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
     F(load_ended)(&local.second, &side->second[j]);
     ptrdiff_t first = 0, length = stretch->length;
     for (; first + STEP <= length; first += STEP) {
-        F(gather_step)(p, stretch->p, strip->p_stride, first + j, length, F(zeros), 1);
-        F(gather_step)(q, stretch->q, strip->q_stride, first + j, length, F(zeros), 1);
+        F(lines) p = F(lines_from)(stretch->p, strip->p_stride, first + j, length, NULL, 1);
+        F(lines) q = F(lines_from)(stretch->q, strip->q_stride, first + j, length, NULL, 1);
         F(across_step)(&local, p, q, q, row, operation, 0);
         if ((first + STEP) % run == 0) F(end_runs)(&local);
     }
     if (first % run != 0) F(end_runs)(&local);
     if (first < length) {
-        F(gather_step)(p, stretch->p, strip->p_stride, first + j, length, F(zeros), 0);
-        F(gather_step)(q, stretch->q, strip->q_stride, first + j, length, F(zeros), 0);
-        F(gather_step)(other, stretch->q, strip->q_stride, first + j, length, row->c, 0);
+        F(lines) p = F(lines_from)(stretch->p, strip->p_stride, first + j, length, F(zeros), 0);
+        F(lines) q = F(lines_from)(stretch->q, strip->q_stride, first + j, length, F(zeros), 0);
+        F(lines) other = F(lines_from)(stretch->q, strip->q_stride, first + j, length, row->c, 0);
         F(across_step)(&local, p, q, other, row, operation, 1);
         F(end_runs)(&local);
     }

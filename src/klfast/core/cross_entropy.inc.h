@@ -3,33 +3,38 @@
  * In a careful walk the one q above `limit` is set aside (`largest`) and the others summed without it, so that a row
  * that is nearly one-hot keeps the digits of its small rest. */
 
-/* One step; `mass` and `rest` are p and q, or these with zeros behind the end of the row. */
-static ALWAYS_INLINE void F(cross_entropy_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
-                                                const REAL *restrict mass, const REAL *restrict rest,
-                                                const F(constants) *restrict row, const int careful,
-                                                const int same) {
+/* One step; `rest` is q, or this with zeros behind the end of the row. */
+static ALWAYS_INLINE void F(cross_entropy_step)(F(sweep) *local, F(lines) p, F(lines) q, F(lines) rest,
+                                                const F(constants) *restrict row, const int careful, const int same) {
     REAL term[STEP], beside[STEP];
-    for (int part = 0; part < STEP; part += LANES) {
+    FULLY_UNROLLED
+    for (int k = 0; k < STEP / LANES; k++) {
+        const REAL *a = p.line[k], *b = q.line[k];
+        const int at = k * LANES;
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             /* beside q = 0 either p is 0 or the result infinite; 1, because arithmetic near the smallest number is slow */
-            REAL b = q[part + j], other = careful && !(b > 0) ? 1 : b;
-            term[part + j] = p[part + j] * F(log_ratio)(row->c[j], other);
-            if (careful) beside[part + j] = b > row->limit[j] ? 0 : b;
+            REAL other = careful && !(b[j] > 0) ? 1 : b[j];
+            term[at + j] = a[j] * F(log_ratio)(row->c[j], other);
+            if (careful) beside[at + j] = b[j] > row->limit[j] ? 0 : b[j];
         }
     }
-    F(watch)(local, p, q, careful);
+    FULLY_UNROLLED
+    for (int k = 0; k < STEP / LANES; k++) F(watch_part)(local, p.line[k], q.line[k], careful);
     F(fold)(&local->first, term);
-    F(fold)(&local->second, careful ? beside : rest);
-    if (careful)
-        for (int part = 0; part < STEP; part += LANES) {
+    F(fold_lines)(&local->second, careful ? F(lines_of)(beside) : rest);
+    if (careful) {
+        FULLY_UNROLLED
+        for (int k = 0; k < STEP / LANES; k++) {
+            const REAL *b = q.line[k];
             AS_LOOP
             for (int j = 0; j < LANES; j++) {
-                REAL large = q[part + j] > row->limit[j] ? q[part + j] : 0;
+                REAL large = b[j] > row->limit[j] ? b[j] : 0;
                 local->largest[j] = large > local->largest[j] ? large : local->largest[j];
             }
         }
-    if (careful || !same) F(fold)(&local->mass, mass);
+    }
+    if (careful || !same) F(fold_lines)(&local->mass, p);
 }
 
 static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
@@ -41,7 +46,8 @@ static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, 
         for (ptrdiff_t r = i; r < whole && r < i + CLOSE_RUN; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             if (!same) F(prefetch_step)(&row->ahead_q, r);
-            F(cross_entropy_step)(&local, same ? q + r : p + r, q + r, p + r, q + r, row, careful, same);
+            F(lines) of_p = F(lines_of)(same ? q + r : p + r), of_q = F(lines_of)(q + r);
+            F(cross_entropy_step)(&local, of_p, of_q, of_q, row, careful, same);
         }
         F(end_runs)(&local);
     }
@@ -50,7 +56,7 @@ static ALWAYS_INLINE void F(cross_entropy_sweep)(F(sweep) *sums, const REAL *p, 
         F(padded_step)(last_p, p + whole, length - whole, 0);
         F(padded_step)(last_q, q + whole, length - whole, careful ? 0 : row->c[0]);
         F(padded_step)(rest, q + whole, length - whole, 0);
-        F(cross_entropy_step)(&local, last_p, last_q, last_p, rest, row, careful, same);
+        F(cross_entropy_step)(&local, F(lines_of)(last_p), F(lines_of)(last_q), F(lines_of)(rest), row, careful, same);
         F(end_runs)(&local);
     }
     F(store_sweep)(sums, &local);

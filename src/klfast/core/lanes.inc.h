@@ -14,13 +14,25 @@ typedef struct {
     REAL run[LANES];
 } F(lanes);
 
-static ALWAYS_INLINE void F(fold)(F(lanes) *sum, const REAL *restrict term) {
+/* The lines of a step, wherever each of them lies. */
+typedef struct {
+    const REAL *line[STEP / LANES];
+} F(lines);
+
+static ALWAYS_INLINE F(lines) F(lines_of)(const REAL *step) {
+    return (F(lines)){{step, step + LANES, step + 2 * LANES, step + 3 * LANES}};
+}
+
+static ALWAYS_INLINE void F(fold_lines)(F(lanes) *sum, F(lines) term) {
+    const REAL *a = term.line[0], *b = term.line[1], *c = term.line[2], *d = term.line[3];
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        REAL four = (term[j] + term[LANES + j]) + (term[2 * LANES + j] + term[3 * LANES + j]);
+        REAL four = (a[j] + b[j]) + (c[j] + d[j]);
         sum->run[j] += four;
     }
 }
+
+static ALWAYS_INLINE void F(fold)(F(lanes) *sum, const REAL *term) { F(fold_lines)(sum, F(lines_of)(term)); }
 
 /* Ends a run of folds; call it at least every RUN_LENGTH elements. */
 static ALWAYS_INLINE void F(end_run)(F(lanes) *sum) {
@@ -41,28 +53,40 @@ static ALWAYS_INLINE int F(ends_run)(ptrdiff_t i, ptrdiff_t length) {
     return i % RUN_LENGTH == RUN_LENGTH - STEP || i + STEP >= length;
 }
 
-/* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. What doubles lose
- * of the sums of floats is nothing beside what these have lost. */
-static inline wide_sum F(lane_total)(const F(lanes) *sum) {
-    double high[LANES];
-    wide_sum total = {0.0, 0.0};
-    for (int j = 0; j < LANES; j++) high[j] = sum->high[j];
+/* Adds the upper half of 2*half lanes to the lower one. What doubles lose of the sums of floats is nothing beside what these
+ * have lost. */
+static ALWAYS_INLINE void F(halve)(double *restrict high, double *restrict low, const int half) {
+    AS_LOOP
+    for (int j = 0; j < half; j++) {
+        double both = high[j] + high[half + j];
 #if CARRY
-    double low[LANES];
-    for (int j = 0; j < LANES; j++) low[j] = sum->low[j];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) {
-            double both = high[j] + high[half + j], part = both - high[j];
-            low[j] += low[half + j] + ((high[j] - (both - part)) + (high[half + j] - part));
-            high[j] = both;
-        }
+        double part = both - high[j];
+        low[j] += low[half + j] + ((high[j] - (both - part)) + (high[half + j] - part));
+#endif
+        high[j] = both;
+    }
+    (void)low;
+}
+
+/* The lanes as one sum, halved again and again, so that the additions of a level do not wait for each other. */
+static ALWAYS_INLINE wide_sum F(lane_total)(const F(lanes) *sum) {
+    double high[LANES], low[LANES];
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        high[j] = sum->high[j];
+#if CARRY
+        low[j] = sum->low[j];
+#endif
+    }
+    if (LANES == 16) F(halve)(high, low, 8);
+    F(halve)(high, low, 4);
+    F(halve)(high, low, 2);
+    F(halve)(high, low, 1);
+    wide_sum total = {high[0], 0.0};
+#if CARRY
     /* inf and NaN have no rounding error */
     if (fabs(high[0]) <= 0x1.fffffffffffffp1023) total.low = low[0];
-#else
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) high[j] += high[half + j];
 #endif
-    total.high = high[0];
     return total;
 }
 

@@ -125,6 +125,16 @@ static ALWAYS_INLINE int F(is_trusted)(weights_state *state, REAL lowest, INTEGE
     return sign >= 0 && lowest >= lowest_allowed && in_range && !tiny && !unclear && state->largest < INFINITY;
 }
 
+static ALWAYS_INLINE void F(halve_watch)(F(sweep) *s, const int half, const int careful) {
+    AS_LOOP
+    for (int j = 0; j < half; j++) {
+        s->lowest[j] = s->lowest[half + j] < s->lowest[j] ? s->lowest[half + j] : s->lowest[j];
+        s->sign[j] |= s->sign[half + j];
+        s->impossible[j] |= s->impossible[half + j];
+        if (careful) s->largest[j] = s->largest[half + j] > s->largest[j] ? s->largest[half + j] : s->largest[j];
+    }
+}
+
 /* The sums of a sweep; returns whether they can be trusted. */
 static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums, REAL lowest_allowed, const int careful) {
     F(sweep) s;
@@ -134,13 +144,10 @@ static ALWAYS_INLINE int F(conclude)(weights_state *state, const F(sweep) *sums,
         s.sign[j] = sums->sign[j];
         s.impossible[j] = sums->impossible[j]; /* also of a fast sweep: its last step is a careful one */
     }
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) {
-            s.lowest[j] = s.lowest[half + j] < s.lowest[j] ? s.lowest[half + j] : s.lowest[j];
-            s.sign[j] |= s.sign[half + j];
-            s.impossible[j] |= s.impossible[half + j];
-            if (careful) s.largest[j] = s.largest[half + j] > s.largest[j] ? s.largest[half + j] : s.largest[j];
-        }
+    if (LANES == 16) F(halve_watch)(&s, 8, careful);
+    F(halve_watch)(&s, 4, careful);
+    F(halve_watch)(&s, 2, careful);
+    F(halve_watch)(&s, 1, careful);
     state->mass = F(lane_total)(&sums->mass);
     state->first = F(lane_total)(&sums->first);
     state->second = F(lane_total)(&sums->second);
@@ -195,35 +202,37 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
 /* How a step takes p and q: with a constant between them, with 1, or as they are. */
 enum { F(SCALED), F(UNSCALED), F(RAW) };
 
-/* The gaps and excesses of one to four lines of lanes, watched; `length` elements. */
-static ALWAYS_INLINE void F(gap_lines)(F(sweep) *local, REAL *restrict first, REAL *restrict second,
-                                       const REAL *restrict p, const REAL *restrict q,
-                                       const F(constants) *restrict row, const int length, const int careful,
-                                       const int way) {
+/* The gaps and excesses of one to four lines, watched. */
+static ALWAYS_INLINE void F(gap_lines)(F(sweep) *local, REAL *restrict first, REAL *restrict second, F(lines) p, F(lines) q,
+                                       const F(constants) *restrict row, const int lines, const int careful, const int way) {
     REAL slope[STEP];
     INTEGER field[STEP];
-    for (int line = 0; line < length; line += LANES) {
+    FULLY_UNROLLED
+    for (int k = 0; k < lines; k++) {
+        const REAL *a = p.line[k], *b = q.line[k];
+        const int at = k * LANES;
         AS_LOOP
         for (int j = 0; j < LANES; j++)
-            slope[line + j] = F(gap_slope)(p[line + j], q[line + j], way == F(SCALED) ? row->c[j] : 1, row->c_low[j],
-                                           &second[line + j], &field[line + j], careful, way == F(RAW));
-        F(watch_part)(local, p + line, q + line, careful);
+            slope[at + j] = F(gap_slope)(a[j], b[j], way == F(SCALED) ? row->c[j] : 1, row->c_low[j], &second[at + j],
+                                         &field[at + j], careful, way == F(RAW));
+        F(watch_part)(local, a, b, careful);
     }
     END_OF_STAGE;
-    for (int line = 0; line < length; line += LANES) {
+    FULLY_UNROLLED
+    for (int k = 0; k < lines; k++) {
+        const REAL *a = p.line[k];
+        const int at = k * LANES;
         AS_LOOP
         for (int j = 0; j < LANES; j++)
-            first[line + j] = F(gap_from_slope)(p[line + j], slope[line + j], second[line + j], field[line + j], way == F(RAW));
+            first[at + j] = F(gap_from_slope)(a[j], slope[at + j], second[at + j], field[at + j], way == F(RAW));
     }
 }
 
-/* One step; `mass` is p, or p with zeros behind the end of the row. */
-static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
-                                             const REAL *restrict mass, const F(constants) *restrict row,
+static ALWAYS_INLINE void F(divergence_step)(F(sweep) *local, F(lines) p, F(lines) q, const F(constants) *restrict row,
                                              const int careful, const int way) {
     REAL first[STEP], second[STEP];
-    F(gap_lines)(local, first, second, p, q, row, STEP, careful, way);
-    F(fold)(&local->mass, mass);
+    F(gap_lines)(local, first, second, p, q, row, STEP / LANES, careful, way);
+    F(fold_lines)(&local->mass, p);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);
 }
@@ -237,7 +246,7 @@ static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, con
         for (ptrdiff_t r = i; r < whole && r < i + RUN_LENGTH; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             F(prefetch_step)(&row->ahead_q, r);
-            F(divergence_step)(&local, p + r, q + r, p + r, row, careful, way);
+            F(divergence_step)(&local, F(lines_of)(p + r), F(lines_of)(q + r), row, careful, way);
         }
         F(end_runs)(&local);
     }
@@ -245,7 +254,7 @@ static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, con
         REAL last_p[STEP], last_q[STEP];
         F(padded_step)(last_p, p + whole, length - whole, 0);
         F(padded_step)(last_q, q + whole, length - whole, 0);
-        F(divergence_step)(&local, last_p, last_q, last_p, row, 1, way);
+        F(divergence_step)(&local, F(lines_of)(last_p), F(lines_of)(last_q), row, 1, way);
         F(end_runs)(&local);
     }
     F(store_sweep)(sums, &local);

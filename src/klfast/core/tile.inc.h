@@ -100,12 +100,12 @@ static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL
     for (; i + STEP <= length; i += STEP) {
         F(prefetch_step)(&row->ahead_p, i);
         F(prefetch_step)(&row->ahead_q, i);
-        F(gap_lines)(&local, first + i, second + i, p + i, q + i, row, STEP, careful, way);
+        F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, STEP / LANES, careful, way);
     }
     for (; i < length; i += LANES) {
         F(prefetch_line)(&row->ahead_p, i);
         F(prefetch_line)(&row->ahead_q, i);
-        F(gap_lines)(&local, first + i, second + i, p + i, q + i, row, LANES, careful, way);
+        F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, 1, careful, way);
     }
     F(store_watch)(sums, &local);
     F(add_lines)(&sums->first, first, length);
