@@ -59,15 +59,6 @@
 #define OF_PIECES(X) X(0)
 #endif
 
-/* Only vectors of 64 bytes gain by it: at AVX2 float rows take as long as before, and double rows longer. */
-#ifdef __AVX512F__
-#define WALKS_ACROSS 1
-#define ACROSS_OF(NAME, TYPE) across_##NAME##_##TYPE
-#else
-#define WALKS_ACROSS 0
-#define ACROSS_OF(NAME, TYPE) NULL
-#endif
-
 #include "element_types.h"
 #include "kernels.h"
 #include "polynomials.h"
@@ -108,9 +99,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "real_f32.inc.h"
 #include "probability.inc.h"
 #include "cross_entropy.inc.h"
-#if WALKS_ACROSS
 #include "across.inc.h"
-#endif
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -130,9 +119,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "real_f64.inc.h"
 #include "probability.inc.h"
 #include "cross_entropy.inc.h"
-#if WALKS_ACROSS
 #include "across.inc.h"
-#endif
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -199,8 +186,8 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
 #define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B) \
     {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B}
 #define WEIGHTS(NAME, FINISH, ACROSS, TILE, CONSTANT, INPUTS) \
-    {ROW(NAME, f32, weights_join, FINISH, ACROSS_OF(ACROSS, f32), TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0, 0.0), \
-     ROW(NAME, f64, weights_join, FINISH, ACROSS_OF(ACROSS, f64), TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0, 0.0)}
+    {ROW(NAME, f32, weights_join, FINISH, across_##ACROSS##_f32, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0, 0.0), \
+     ROW(NAME, f64, weights_join, FINISH, across_##ACROSS##_f64, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0, 0.0)}
 #define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
 #define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B) \
