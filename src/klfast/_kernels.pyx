@@ -119,15 +119,16 @@ cdef enum:
     BLOCKS_PER_THREAD = 64
 
 
-# What the threads of a call have in common. `scratch` has room for each of them. Where blocks are shared out: so many for each
-# row, of the `count` units from number `first` on, each with its states.
+# What the threads of a call have in common. `scratch` has room for each of them. Where blocks are shared out: those of the
+# `count` units from number `first` on, a few at a time, each with its states in one of the `places` of its unit. Those in the
+# places from `begin` to `end` are now blocks start + begin to start + end; place 0 has what comes before them.
 ctypedef struct walked:
     const klfast_rows *rows
     double *results
     char *scratch
     klfast_unit *units
     klfast_state *states
-    Py_ssize_t blocks, first, count
+    Py_ssize_t blocks, places, first, count, start, begin, end
 
 
 cdef void walk_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
@@ -144,50 +145,82 @@ cdef void begin_units(void *context, Py_ssize_t first, Py_ssize_t last, int thre
         klfast_begin_unit(&call.units[i], call.rows, call.first + i)
 
 
+cdef klfast_state *states_at(walked *call, Py_ssize_t unit, Py_ssize_t place) noexcept nogil:
+    return call.states + (unit * call.places + place) * call.rows.strip
+
+
 cdef void walk_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, unit, place
     for i in range(first, last):
-        klfast_walk_block(&call.units[i // call.blocks], call.rows, i % call.blocks, call.states + i * call.rows.strip,
+        unit, place = i // (call.end - call.begin), call.begin + i % (call.end - call.begin)
+        klfast_walk_block(&call.units[unit], call.rows, call.start + place, states_at(call, unit, place),
                           call.scratch + thread * call.rows.scratch_bytes)
 
 
-cdef void end_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+cdef void join_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
     cdef Py_ssize_t i
     for i in range(first, last):
-        klfast_end_unit(&call.units[i], call.rows, call.states + i * call.blocks * call.rows.strip, call.blocks, call.results)
+        klfast_join_blocks(&call.units[i], call.rows, states_at(call, i, 0), call.end)
+
+
+cdef void finish_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_finish_unit(&call.units[i], call.rows, states_at(call, i, 0), call.results)
 
 
 cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, unit, place
     for i in range(first, last):
-        klfast_write_block(&call.units[i // call.blocks], call.rows, i % call.blocks, call.states + i * call.rows.strip,
+        unit, place = i // (call.end - call.begin), call.begin + i % (call.end - call.begin)
+        klfast_write_block(&call.units[unit], call.rows, call.start + place, states_at(call, unit, place),
                            call.scratch + thread * call.rows.scratch_bytes)
 
 
-cdef void end_writing(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+cdef void join_written(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
     cdef Py_ssize_t i
     for i in range(first, last):
-        klfast_end_writing(&call.units[i], call.rows, call.states + i * call.blocks * call.rows.strip, call.blocks)
+        klfast_join_written(&call.units[i], call.rows, states_at(call, i, 0), call.end)
+
+
+cdef void settle_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    cdef walked *call = <walked *> context
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        klfast_settle_unit(&call.units[i], call.rows, states_at(call, i, 0))
+
+
+cdef void share_all_blocks(walked *call, klfast_task *each, klfast_task *joined, int n_threads) noexcept nogil:
+    """Does `each` to all blocks of all units, as many as there are places at a time; these are then `joined` in their order."""
+    call.start = call.begin = 0
+    call.end = min(call.places, call.blocks)
+    while call.begin < call.end:
+        klfast_share(each, call, call.count * (call.end - call.begin), n_threads)
+        klfast_share(joined, call, call.count, n_threads)
+        call.start += call.end - 1
+        call.begin = 1
+        call.end = min(call.places, call.blocks - call.start)
 
 
 cdef void share_blocks(walked *call, int n_threads) noexcept nogil:
-    """Threads walk the blocks of `count` units; those of a row are then added up in their order."""
+    """Threads walk the blocks of `count` units."""
     cdef bint is_unfinished = True
     cdef Py_ssize_t i
     klfast_share(begin_units, call, call.count, n_threads)
     while is_unfinished:
-        klfast_share(walk_blocks, call, call.count * call.blocks, n_threads)
-        klfast_share(end_units, call, call.count, n_threads)
+        share_all_blocks(call, walk_blocks, join_blocks, n_threads)
+        klfast_share(finish_units, call, call.count, n_threads)
         is_unfinished = False
         for i in range(call.count):
             is_unfinished |= call.units[i].is_unfinished != 0
     if call.rows.is_written:
-        klfast_share(write_blocks, call, call.count * call.blocks, n_threads)
-        klfast_share(end_writing, call, call.count, n_threads)
+        share_all_blocks(call, write_blocks, join_written, n_threads)
+        klfast_share(settle_units, call, call.count, n_threads)
 
 
 cdef void *allocated(size_t size) except? NULL:
@@ -207,7 +240,8 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
         n_threads = 1
     klfast_plan(rows, n_threads)
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
-    cdef walked call = walked(rows, results, NULL, NULL, NULL, blocks, 0, 0)
+    cdef Py_ssize_t places = min(blocks, BLOCKS_PER_THREAD * n_threads + 1)  # the longest rows need no more memory than others
+    cdef walked call = walked(rows, results, NULL, NULL, NULL, blocks, places, 0, 0, 0, 0, 0)
     cdef bint by_unit = n_threads <= 1 or blocks == 1 or rows.units >= 4 * n_threads
     # enough units at a time that each thread has several blocks: it must not wait for the others at the end of every row
     cdef Py_ssize_t at_once = rows.units if by_unit else min(rows.units, BLOCKS_PER_THREAD * n_threads // blocks + 1)
@@ -219,7 +253,7 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
                 klfast_share(walk_units, &call, rows.units, n_threads)
             return 0
         call.units = <klfast_unit *> allocated(at_once * sizeof(klfast_unit))
-        call.states = <klfast_state *> allocated(at_once * blocks * rows.strip * sizeof(klfast_state))
+        call.states = <klfast_state *> allocated(at_once * places * rows.strip * sizeof(klfast_state))
         with nogil:
             while call.first < rows.units:
                 call.count = min(at_once, rows.units - call.first)

@@ -202,8 +202,7 @@ typedef struct {
 } klfast_group;
 
 /* A unit in steps, for blocks that are shared out over threads: begin; then all blocks, each with states of its own, one for
- * each row of `strip`; then end, which joins the blocks in order, and leaves in `is_unfinished` whether they have to be walked
- * again. */
+ * each row of `strip`, joined in order; then finish, which leaves in `is_unfinished` whether they have to be walked again. */
 typedef struct {
     klfast_group group[KLFAST_PARTS];
     int is_left[KLFAST_PARTS], is_unfinished; /* a part, and any of them */
@@ -211,10 +210,13 @@ typedef struct {
 } klfast_unit;
 void klfast_begin_unit(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number);
 void klfast_walk_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch);
-void klfast_end_unit(klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks, double *results);
-/* Then, if results of the input's size are wanted, every block is written, and the writing ended. */
+/* The states of so many blocks -> those of the first. */
+void klfast_join_blocks(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
+void klfast_finish_unit(klfast_unit *unit, const klfast_rows *rows, const klfast_state *states, double *results);
+/* Then, if results of the input's size are wanted, every block is written, what the blocks leave joined, and settled. */
 void klfast_write_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff_t block, klfast_state *states, void *scratch);
-void klfast_end_writing(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
+void klfast_join_written(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks);
+void klfast_settle_unit(const klfast_unit *unit, const klfast_rows *rows, const klfast_state *states);
 
 /* One call for terms: rows of up to four arrays -> sums, and, if wanted, results of their size. `rows` holds what it shares
  * with other calls: lengths, mask, gradients (what the outputs of a row are multiplied by), parameters, type and level. */

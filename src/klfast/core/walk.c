@@ -236,7 +236,11 @@ static void join_unit(const klfast_unit *unit, const klfast_rows *rows, klfast_s
         join_block(&unit->group[part], rows, totals + part * rows->unit, states + part * rows->unit);
 }
 
-static void finish_unit(klfast_unit *unit, const klfast_rows *rows, const klfast_state *states, double *results) {
+void klfast_join_blocks(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
+    for (ptrdiff_t block = 1; block < blocks; block++) join_unit(unit, rows, states, states + block * rows->strip);
+}
+
+void klfast_finish_unit(klfast_unit *unit, const klfast_rows *rows, const klfast_state *states, double *results) {
     unit->is_unfinished = 0;
     for (ptrdiff_t part = 0; part < unit->parts; part++) {
         unit->is_left[part] = finish_group(&unit->group[part], rows, states + part * rows->unit, results);
@@ -285,7 +289,7 @@ static void walk_strip(const klfast_rows *rows, ptrdiff_t number, ptrdiff_t part
             walk_strip_block(unit.group, parts, rows, block, states, scratch);
             join_unit(&unit, rows, totals, states);
         }
-        finish_unit(&unit, rows, totals, results);
+        klfast_finish_unit(&unit, rows, totals, results);
     }
     for (ptrdiff_t part = 0; part < parts; part++)
         if (unit.is_left[part]) walk_rows(&unit.group[part], rows, results, scratch);
@@ -316,11 +320,6 @@ void klfast_walk_block(const klfast_unit *unit, const klfast_rows *rows, ptrdiff
     else
         for (ptrdiff_t part = 0; part < unit->parts; part++)
             if (unit->is_left[part]) walk_block(&unit->group[part], rows, block, states + part * rows->unit, scratch, 0);
-}
-
-void klfast_end_unit(klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks, double *results) {
-    for (ptrdiff_t block = 1; block < blocks; block++) join_unit(unit, rows, states, states + block * rows->strip);
-    finish_unit(unit, rows, states, results);
 }
 
 void klfast_walk_unit(const klfast_rows *rows, ptrdiff_t number, double *results, void *scratch) {

@@ -115,13 +115,17 @@ void klfast_settle_remainders(const klfast_group *group, const klfast_rows *rows
     }
 }
 
-void klfast_end_writing(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
+void klfast_join_written(const klfast_unit *unit, const klfast_rows *rows, klfast_state *states, ptrdiff_t blocks) {
     for (ptrdiff_t part = 0; part < unit->parts; part++) {
         klfast_state *mine = states + part * rows->unit;
         for (ptrdiff_t block = 1; block < blocks; block++)
             klfast_join_remainders(&unit->group[part], mine, mine + block * rows->strip);
-        klfast_settle_remainders(&unit->group[part], rows, mine);
     }
+}
+
+void klfast_settle_unit(const klfast_unit *unit, const klfast_rows *rows, const klfast_state *states) {
+    for (ptrdiff_t part = 0; part < unit->parts; part++)
+        klfast_settle_remainders(&unit->group[part], rows, states + part * rows->unit);
 }
 
 void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
