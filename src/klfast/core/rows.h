@@ -70,7 +70,7 @@ void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, 
 void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results);
 
 /* tell.c */
-void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row);
+void klfast_tell_rows(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t first, ptrdiff_t count);
 /* In KLFAST_SAMPLES places, `gap` elements apart, so many elements of a row tell what it is likely to sum to; 0 for a row that
  * is not sampled. */
 ptrdiff_t klfast_sample(const klfast_rows *rows, ptrdiff_t *gap);

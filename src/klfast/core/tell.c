@@ -20,6 +20,14 @@ static void add_up_sample(double sum[4], const klfast_rows *rows, const klfast_a
     for (ptrdiff_t i = 0; i < length; i++) sum[i % 4] += rows->type == FLOAT32 ? (double)narrow[i] : sample[i];
 }
 
+/* The samples of row k. */
+static void add_up_samples(double sum[4], const klfast_rows *rows, const klfast_array *array, const klfast_array *mask,
+                           ptrdiff_t k, ptrdiff_t length, ptrdiff_t gap) {
+    klfast_array row = part_of(array, 0, k), included = mask->data ? part_of(mask, 0, k) : *mask;
+    sum[0] = sum[1] = sum[2] = sum[3] = 0;
+    for (ptrdiff_t s = 0; s < KLFAST_SAMPLES; s++) add_up_sample(sum, rows, &row, &included, s * gap, length);
+}
+
 /* The same where nothing stands between the array and its elements, four by four: for rows of a thousand entries the time
  * that this takes counts. */
 #define ADD_UP_NATIVE(NAME, TYPE) \
@@ -52,35 +60,48 @@ ptrdiff_t klfast_sample(const klfast_rows *rows, ptrdiff_t *gap) {
     return length;
 }
 
-/* The sum that a sample lets expect for the whole row; 0 if it makes no sense. */
-static double expected_sum(const klfast_rows *rows, const klfast_array *array, const klfast_array *mask,
-                           ptrdiff_t sample_length, ptrdiff_t gap) {
-    double sum[4] = {0};
-    if (mask->data || !is_native(rows, array))
-        for (ptrdiff_t s = 0; s < KLFAST_SAMPLES; s++) add_up_sample(sum, rows, array, mask, s * gap, sample_length);
-    else if (rows->type == FLOAT32) add_up_floats(sum, array->data, array->stride, gap, sample_length);
-    else add_up_doubles(sum, array->data, array->stride, gap, sample_length);
-    double share = (double)rows->length / (double)(KLFAST_SAMPLES * sample_length);
-    double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share;
-    return total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
+/* The same for all rows of a line: of each the same sums. A quarter after the other, whose sums stay in registers. */
+#define ADD_UP_LINES(NAME, TYPE) \
+    static void NAME(double (*sum)[4], const char *at, ptrdiff_t stride, ptrdiff_t gap, ptrdiff_t length) { \
+        enum { ROWS = KLFAST_LINE_BYTES / sizeof(TYPE) }; \
+        for (ptrdiff_t quarter = 0; quarter < 4; quarter++) { \
+            double local[ROWS] = {0}; \
+            for (ptrdiff_t s = 0; s < KLFAST_SAMPLES; s++) \
+                for (ptrdiff_t i = quarter; i < length; i += 4) { \
+                    const TYPE *line = (const TYPE *)(at + (s * gap + i) * stride); \
+                    for (int k = 0; k < ROWS; k++) local[k] += (double)line[k]; \
+                } \
+            for (int k = 0; k < ROWS; k++) sum[k][quarter] = local[k]; \
+        } \
+    }
+ADD_UP_LINES(add_up_lines_of_floats, float)
+ADD_UP_LINES(add_up_lines_of_doubles, double)
+#undef ADD_UP_LINES
+
+/* The sums that a sample lets expect for whole rows; 0 where it makes no sense. */
+static void expect_sums(double *expected, const klfast_rows *rows, const klfast_array *array, const klfast_array *mask,
+                        ptrdiff_t count, ptrdiff_t sample_length, ptrdiff_t gap) {
+    double sum[KLFAST_GROUP][4], share = (double)rows->length / (double)(KLFAST_SAMPLES * sample_length);
+    int is_read = mask->data || !is_native(rows, array), is_line = rows->is_strips && count == rows->unit;
+    if (is_line && rows->type == FLOAT32) add_up_lines_of_floats(sum, array->data, array->stride, gap, sample_length);
+    else if (is_line) add_up_lines_of_doubles(sum, array->data, array->stride, gap, sample_length);
+    for (ptrdiff_t k = 0; k < count; k++) {
+        const char *row = array->data + k * array->row_stride;
+        if (is_read) add_up_samples(sum[k], rows, array, mask, k, sample_length, gap);
+        else if (!is_line && rows->type == FLOAT32) add_up_floats(sum[k], row, array->stride, gap, sample_length);
+        else if (!is_line) add_up_doubles(sum[k], row, array->stride, gap, sample_length);
+        double total = ((sum[k][0] + sum[k][1]) + (sum[k][2] + sum[k][3])) * share;
+        expected[k] = total >= 0x1p-900 && total <= 0x1p900 ? total : 0.0;
+    }
 }
 
 static int looks_normalised(double sum) { return sum > 0.125 && sum < 8.0; }
 
-/* The constant of the first walk. A row that looks normalised is taken for it. Others are summed first if they fit into
- * one block; longer ones get what a sample lets expect. A guess that proves too poor costs a second walk, never an
- * error. */
-static void find_constant(klfast_row *told, const klfast_rows *rows, const klfast_array *a, const klfast_array *b,
-                          const klfast_array *mask) {
-    int is_long = rows->length > rows->operation->block_length;
-    int constant = rows->operation->constant;
-    ptrdiff_t gap, sample_length = klfast_sample(rows, &gap);
-    if (sample_length == 0) {
-        told->walk = WALK_SUMS;
-        return;
-    }
-    double p = expected_sum(rows, a, mask, sample_length, gap);
-    double q = has_two(rows) ? expected_sum(rows, b, mask, sample_length, gap) : p;
+/* The constant of the first walk, where p and q are what a sample lets expect of the sums. A row that looks normalised is
+ * taken for it. Others are summed first if they fit into one block; longer ones get what a sample lets expect. A guess that
+ * proves too poor costs a second walk, never an error. */
+static void find_constant(klfast_row *told, const klfast_rows *rows, double p, double q) {
+    int is_long = rows->length > rows->operation->block_length, constant = rows->operation->constant;
     if (looks_normalised(p) && looks_normalised(q)) return;
     if (!is_long || constant == EXACT_QUOTIENT) {
         told->walk = WALK_SUMS;
@@ -88,6 +109,19 @@ static void find_constant(klfast_row *told, const klfast_rows *rows, const klfas
     }
     double guess = constant == SUM_OF_Q ? q : p > 0 ? p / q : 0.0;
     if (guess > 0x1p-100 && guess < 0x1p100) told->constant = told->is_float ? (double)(float)guess : guess;
+}
+
+/* The constants of neighbouring rows, whose samples are taken together where they share lines. */
+static void find_constants(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t first, ptrdiff_t count) {
+    klfast_array a = part_of(&rows->a, outer, first), b = part_of(&rows->b, outer, first), mask = rows->mask;
+    double p[KLFAST_GROUP], q[KLFAST_GROUP];
+    ptrdiff_t gap, sample_length = klfast_sample(rows, &gap);
+    if (mask.data) mask = part_of(&rows->mask, outer, first);
+    if (sample_length > 0) expect_sums(p, rows, &a, &mask, count, sample_length, gap);
+    if (sample_length > 0 && has_two(rows)) expect_sums(q, rows, &b, &mask, count, sample_length, gap);
+    for (ptrdiff_t k = 0; k < count; k++)
+        if (sample_length == 0) told[k].walk = WALK_SUMS;
+        else find_constant(&told[k], rows, p[k], has_two(rows) ? q[k] : p[k]);
 }
 
 static double read_label(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t which) {
@@ -112,10 +146,8 @@ void klfast_tell_label(klfast_row *told, const klfast_rows *rows, const klfast_a
     if (is_included == 0) told->label_logit = rows->operation->neutral;
 }
 
-void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row) {
-    klfast_array a = part_of(&rows->a, outer, row), b = part_of(&rows->b, outer, row), mask = rows->mask;
+static void tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t row) {
     ptrdiff_t number = outer * rows->row_count + row;
-    if (mask.data) mask = part_of(&rows->mask, outer, row);
     memset(told, 0, sizeof *told);
     told->is_float = rows->type == FLOAT32;
     told->expects_zeros = rows->mask.data != NULL;
@@ -126,10 +158,16 @@ void klfast_tell_row(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer,
     told->gradient = rows->gradients ? rows->gradients[number] : 1.0;
     told->is_written = rows->is_written;
     told->label = -1;
-    if (rows->operation->constant != NO_CONSTANT) find_constant(told, rows, &a, &b, &mask);
     if (!rows->labels.data) return;
+    klfast_array a = part_of(&rows->a, outer, row), mask = rows->mask;
+    if (mask.data) mask = part_of(&rows->mask, outer, row);
     klfast_tell_label(told, rows, &a, &mask, number, 0);
     told->is_skipped = told->is_ignored;
     for (ptrdiff_t which = 1; told->is_skipped && which < rows->label_count; which++)
         told->is_skipped = read_label(rows, number, which) == rows->parameters.ignored;
+}
+
+void klfast_tell_rows(klfast_row *told, const klfast_rows *rows, ptrdiff_t outer, ptrdiff_t first, ptrdiff_t count) {
+    for (ptrdiff_t k = 0; k < count; k++) tell_row(&told[k], rows, outer, first + k);
+    if (rows->operation->constant != NO_CONSTANT) find_constants(told, rows, outer, first, count);
 }

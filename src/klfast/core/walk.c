@@ -81,9 +81,9 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
 
 static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
     klfast_place_group(group, rows, unit, part);
+    klfast_tell_rows(group->told, rows, group->outer, group->first, group->count);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
-        klfast_tell_row(&group->told[k], rows, group->outer, group->first + k);
         if (rows->scratch_bytes == 0 || rows->length > rows->operation->block_length) continue;
         ptrdiff_t steps = k * rows->length / (4 * rows->unit);
         group->told[k].ahead_a = klfast_foresee(rows, group, &rows->a, steps);
