@@ -119,6 +119,11 @@ cdef enum:
     BLOCKS_PER_THREAD = 64
 
 
+# What is done to a block, and how what that leaves is joined: one of each pair of functions in kernels.h.
+ctypedef void block_task(const klfast_unit *, const klfast_rows *, Py_ssize_t, klfast_state *, void *) noexcept nogil
+ctypedef void join_task(const klfast_unit *, const klfast_rows *, klfast_state *, Py_ssize_t) noexcept nogil
+
+
 # What the threads of a call have in common. `scratch` has room for each of them. Where blocks are shared out: those of the
 # `count` units from number `first` on, a few at a time, each with its states in one of the `places` of its unit. Those in the
 # places from `begin` to `end` are now blocks start + begin to start + end; place 0 has what comes before them.
@@ -128,6 +133,8 @@ ctypedef struct walked:
     char *scratch
     klfast_unit *units
     klfast_state *states
+    block_task *do_block
+    join_task *join
     Py_ssize_t blocks, places, first, count, start, begin, end
 
 
@@ -149,20 +156,20 @@ cdef klfast_state *states_at(walked *call, Py_ssize_t unit, Py_ssize_t place) no
     return call.states + (unit * call.places + place) * call.rows.strip
 
 
-cdef void walk_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+cdef void do_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
     cdef Py_ssize_t i, unit, place
     for i in range(first, last):
         unit, place = i // (call.end - call.begin), call.begin + i % (call.end - call.begin)
-        klfast_walk_block(&call.units[unit], call.rows, call.start + place, states_at(call, unit, place),
-                          call.scratch + thread * call.rows.scratch_bytes)
+        call.do_block(&call.units[unit], call.rows, call.start + place, states_at(call, unit, place),
+                      call.scratch + thread * call.rows.scratch_bytes)
 
 
 cdef void join_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
     cdef Py_ssize_t i
     for i in range(first, last):
-        klfast_join_blocks(&call.units[i], call.rows, states_at(call, i, 0), call.end)
+        call.join(&call.units[i], call.rows, states_at(call, i, 0), call.end)
 
 
 cdef void finish_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
@@ -172,22 +179,6 @@ cdef void finish_units(void *context, Py_ssize_t first, Py_ssize_t last, int thr
         klfast_finish_unit(&call.units[i], call.rows, states_at(call, i, 0), call.results)
 
 
-cdef void write_blocks(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
-    cdef walked *call = <walked *> context
-    cdef Py_ssize_t i, unit, place
-    for i in range(first, last):
-        unit, place = i // (call.end - call.begin), call.begin + i % (call.end - call.begin)
-        klfast_write_block(&call.units[unit], call.rows, call.start + place, states_at(call, unit, place),
-                           call.scratch + thread * call.rows.scratch_bytes)
-
-
-cdef void join_written(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
-    cdef walked *call = <walked *> context
-    cdef Py_ssize_t i
-    for i in range(first, last):
-        klfast_join_written(&call.units[i], call.rows, states_at(call, i, 0), call.end)
-
-
 cdef void settle_units(void *context, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     cdef walked *call = <walked *> context
     cdef Py_ssize_t i
@@ -195,13 +186,14 @@ cdef void settle_units(void *context, Py_ssize_t first, Py_ssize_t last, int thr
         klfast_settle_unit(&call.units[i], call.rows, states_at(call, i, 0))
 
 
-cdef void share_all_blocks(walked *call, klfast_task *each, klfast_task *joined, int n_threads) noexcept nogil:
-    """Does `each` to all blocks of all units, as many as there are places at a time; these are then `joined` in their order."""
+cdef void share_all_blocks(walked *call, block_task *do_block, join_task *join, int n_threads) noexcept nogil:
+    """Does this to all blocks of all units, as many as there are places at a time, which are then joined in their order."""
+    call.do_block, call.join = do_block, join
     call.start = call.begin = 0
     call.end = min(call.places, call.blocks)
     while call.begin < call.end:
-        klfast_share(each, call, call.count * (call.end - call.begin), n_threads)
-        klfast_share(joined, call, call.count, n_threads)
+        klfast_share(do_blocks, call, call.count * (call.end - call.begin), n_threads)
+        klfast_share(join_blocks, call, call.count, n_threads)
         call.start += call.end - 1
         call.begin = 1
         call.end = min(call.places, call.blocks - call.start)
@@ -213,13 +205,13 @@ cdef void share_blocks(walked *call, int n_threads) noexcept nogil:
     cdef Py_ssize_t i
     klfast_share(begin_units, call, call.count, n_threads)
     while is_unfinished:
-        share_all_blocks(call, walk_blocks, join_blocks, n_threads)
+        share_all_blocks(call, klfast_walk_block, klfast_join_blocks, n_threads)
         klfast_share(finish_units, call, call.count, n_threads)
         is_unfinished = False
         for i in range(call.count):
             is_unfinished |= call.units[i].is_unfinished != 0
     if call.rows.is_written:
-        share_all_blocks(call, write_blocks, join_written, n_threads)
+        share_all_blocks(call, klfast_write_block, klfast_join_written, n_threads)
         klfast_share(settle_units, call, call.count, n_threads)
 
 
@@ -241,7 +233,7 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     klfast_plan(rows, n_threads)
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
     cdef Py_ssize_t places = min(blocks, BLOCKS_PER_THREAD * n_threads + 1)  # the longest rows need no more memory than others
-    cdef walked call = walked(rows, results, NULL, NULL, NULL, blocks, places, 0, 0, 0, 0, 0)
+    cdef walked call = walked(rows, results, NULL, NULL, NULL, NULL, NULL, blocks, places, 0, 0, 0, 0, 0)
     cdef bint by_unit = n_threads <= 1 or blocks == 1 or rows.units >= 4 * n_threads
     # enough units at a time that each thread has several blocks: it must not wait for the others at the end of every row
     cdef Py_ssize_t at_once = rows.units if by_unit else min(rows.units, BLOCKS_PER_THREAD * n_threads // blocks + 1)

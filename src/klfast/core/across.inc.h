@@ -188,10 +188,7 @@ static ALWAYS_INLINE void F(across_sweep)(F(side) *sides, const klfast_strip *st
 
 /* The lanes of every row as one sum, as lane_total adds them: for all rows of a line at once. */
 static ALWAYS_INLINE void F(side_totals)(wide_sum *totals, const F(ended) *sums) {
-    double high[LANES * LANES];
-#if CARRY
-    double low[LANES * LANES];
-#endif
+    double high[LANES * LANES], low[LANES * LANES];
     for (int j = 0; j < LANES; j++) {
         AS_LOOP
         for (int k = 0; k < LANES; k++) {
@@ -201,17 +198,7 @@ static ALWAYS_INLINE void F(side_totals)(wide_sum *totals, const F(ended) *sums)
 #endif
         }
     }
-    for (int half = LANES / 2 * LANES; half >= LANES; half /= 2) {
-        AS_LOOP
-        for (int i = 0; i < half; i++) {
-            double both = high[i] + high[half + i];
-#if CARRY
-            double part = both - high[i];
-            low[i] += low[half + i] + ((high[i] - (both - part)) + (high[half + i] - part));
-#endif
-            high[i] = both;
-        }
-    }
+    for (int half = LANES / 2; half > 0; half /= 2) F(halve)(high, low, half * LANES);
     for (int k = 0; k < LANES; k++) {
         totals[k] = (wide_sum){high[k], 0.0};
 #if CARRY
