@@ -23,6 +23,9 @@ static ALWAYS_INLINE F(lines) F(lines_of)(const REAL *step) {
     return (F(lines)){{step, step + LANES, step + 2 * LANES, step + 3 * LANES}};
 }
 
+/* The terms of a column, one of each line, folded. */
+static ALWAYS_INLINE REAL F(folded)(const REAL *term) { return (term[0] + term[1]) + (term[2] + term[3]); }
+
 static ALWAYS_INLINE void F(fold_lines)(F(lanes) *sum, F(lines) term) {
     const REAL *a = term.line[0], *b = term.line[1], *c = term.line[2], *d = term.line[3];
     AS_LOOP

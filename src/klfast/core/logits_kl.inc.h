@@ -115,7 +115,7 @@ typedef struct {
 /* The sums of p = exp(x/T)/2^K, p*d, and p*(d + exp(-d) - 1); the last of exp(y/T)/2^K, with y's own K, if PLAIN. */
 static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
                                           const F(logits_plan) *plan, const int distance) {
-    REAL padded_x[STEP], padded_y[STEP], p[STEP], first[STEP], second[STEP];
+    REAL padded_x[STEP], padded_y[STEP];
     F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
     F(klfast_exponential) e = plan->e;
     F(exponent_scale) scale = plan->scale, scale_y = plan->scale_y;
@@ -128,19 +128,25 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
             F(whole_step)(y, i, length, distance == F(PLAIN) ? scale_y.lowest : scale.lowest - center, padded_y);
         F(prefetch_step)(&ahead_x, i);
         F(prefetch_step)(&ahead_y, i);
-        for (int j = 0; j < STEP; j++) {
-            REAL low = 0, apart = distance == F(PLAIN)  ? (a[j] - b[j]) - center
-                                  : distance == F(DEEP) ? F(deep_difference)(a[j], b[j], center, &low)
-                                                        : F(centred_difference)(a[j], b[j], center);
-            REAL d = apart * e.inverse, part = F(scaled_exp)(a[j], scale, &e);
-            p[j] = part;
-            first[j] = part * d;
-            second[j] =
-                distance == F(PLAIN) ? F(scaled_exp)(b[j], scale_y, &e) : F(logits_gap)(part, apart, low, d, &e, distance);
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) { /* column by column: see softmax_step */
+            REAL p[STEP / LANES], first[STEP / LANES], second[STEP / LANES];
+            FULLY_UNROLLED
+            for (int k = 0; k < STEP / LANES; k++) {
+                REAL u = a[k * LANES + j], v = b[k * LANES + j], low = 0;
+                REAL apart = distance == F(PLAIN)  ? (u - v) - center
+                             : distance == F(DEEP) ? F(deep_difference)(u, v, center, &low)
+                                                   : F(centred_difference)(u, v, center);
+                REAL d = apart * e.inverse;
+                p[k] = F(scaled_exp)(u, scale, &e);
+                first[k] = p[k] * d;
+                second[k] =
+                    distance == F(PLAIN) ? F(scaled_exp)(v, scale_y, &e) : F(logits_gap)(p[k], apart, low, d, &e, distance);
+            }
+            total.run[j] += F(folded)(p);
+            mean.run[j] += F(folded)(first);
+            gap.run[j] += F(folded)(second);
         }
-        F(fold)(&total, p);
-        F(fold)(&mean, first);
-        F(fold)(&gap, second);
         if (!F(ends_run)(i, length)) continue;
         F(end_run)(&total);
         F(end_run)(&mean);

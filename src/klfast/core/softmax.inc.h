@@ -41,22 +41,29 @@ static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
 /* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
 enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
 
-static ALWAYS_INLINE void F(raise)(REAL *largest, const REAL *x, const int count) {
-    FULLY_UNROLLED
-    for (int part = 0; part < count; part += LANES) {
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) largest[part + j] = x[part + j] > largest[part + j] ? x[part + j] : largest[part + j];
+static ALWAYS_INLINE REAL F(larger)(REAL a, REAL b) { return a > b ? a : b; }
+
+static ALWAYS_INLINE void F(raise)(REAL *restrict lane, const REAL *restrict line) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) lane[j] = F(larger)(line[j], lane[j]);
+}
+
+/* The same with the four lines of a step. */
+static ALWAYS_INLINE void F(raise_step)(REAL *restrict lane, const REAL *restrict x) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        REAL a = F(larger)(x[j], x[LANES + j]), b = F(larger)(x[2 * LANES + j], x[3 * LANES + j]);
+        lane[j] = F(larger)(F(larger)(a, b), lane[j]);
     }
 }
 
 /* The largest of every lane of a part. NaN is not noticed. */
 static ALWAYS_INLINE void F(find_lane_largest)(REAL *largest, const REAL *x, ptrdiff_t length) {
-    REAL lane[STEP], padded[STEP];
+    REAL lane[LANES], padded[STEP];
     ptrdiff_t i = 0;
-    for (int j = 0; j < STEP; j++) lane[j] = -INFINITY;
-    for (; i + STEP <= length; i += STEP) F(raise)(lane, x + i, STEP);
-    if (i < length) F(raise)(lane, F(whole_step)(x, i, length, -INFINITY, padded), STEP);
-    for (int part = LANES; part < STEP; part += LANES) F(raise)(lane, lane + part, LANES);
+    for (int j = 0; j < LANES; j++) lane[j] = -INFINITY;
+    for (; i + STEP <= length; i += STEP) F(raise_step)(lane, x + i);
+    if (i < length) F(raise_step)(lane, F(whole_step)(x, i, length, -INFINITY, padded));
     for (int j = 0; j < LANES; j++) largest[j] = lane[j];
 }
 
@@ -67,11 +74,11 @@ static NOINLINE REAL F(find_part_largest)(REAL (*lane)[LANES], const REAL *x, pt
     for (int j = 0; j < LANES; j++) all[j] = -INFINITY;
     for (; i + F(PART) <= length; i += F(PART), lane++) {
         F(find_lane_largest)(*lane, x + i, F(PART));
-        F(raise)(all, *lane, LANES);
+        F(raise)(all, *lane);
     }
     if (i < length) {
         F(find_lane_largest)(*lane, x + i, length - i);
-        F(raise)(all, *lane, LANES);
+        F(raise)(all, *lane);
     }
     return F(largest_of)(all, LANES);
 }
@@ -96,20 +103,35 @@ static void F(softmax_unusual)(softmax_state *state, const REAL *x, ptrdiff_t le
 /* The sums of a block. */
 typedef struct {
     F(lanes) rest, value;
-    INTEGER count[STEP];
+    INTEGER count[LANES];
 } F(softmax_sums);
 
-static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *sums, const REAL *a, REAL largest, F(exponent_scale) scale,
-                                          const F(klfast_exponential) *e, const int is_lower, const int with_value) {
-    REAL rest[STEP], value[STEP];
-    for (int j = 0; j < STEP; j++) {
-        REAL part = F(scaled_exp)(a[j], scale, e), held = a[j] < scale.lowest ? scale.lowest : a[j];
-        rest[j] = is_lower || a[j] != largest ? part : 0;
-        if (!is_lower) sums->count[j] += a[j] == largest;
-        if (with_value) value[j] = part * (largest - held);
+/* A step, column by column: what comes of its four lines is folded while it is in registers. */
+static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *restrict sums, const REAL *restrict a, REAL largest,
+                                          F(exponent_scale) scale, const F(klfast_exponential) *restrict e, const int is_lower,
+                                          const int with_value) {
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        REAL rest[STEP / LANES], value[STEP / LANES];
+        INTEGER count = 0;
+        FULLY_UNROLLED
+        for (int k = 0; k < STEP / LANES; k++) {
+            REAL x = a[k * LANES + j];
+            rest[k] = F(scaled_exp)(x, scale, e);
+            if (is_lower) continue;
+            rest[k] = x != largest ? rest[k] : 0;
+            count += x == largest;
+        }
+        if (!is_lower) sums->count[j] += count;
+        sums->rest.run[j] += F(folded)(rest);
+        if (!with_value) continue;
+        FULLY_UNROLLED
+        for (int k = 0; k < STEP / LANES; k++) {
+            REAL x = a[k * LANES + j], held = x < scale.lowest ? scale.lowest : x;
+            value[k] = rest[k] * (largest - held);
+        }
+        sums->value.run[j] += F(folded)(value);
     }
-    F(fold)(&sums->rest, rest);
-    if (with_value) F(fold)(&sums->value, value);
 }
 
 /* Of floats, two steps are a run: with the four of a part, five units would be lost, and four are promised of entropy. */
@@ -191,7 +213,7 @@ static ALWAYS_INLINE void F(softmax_sweep)(softmax_state *state, const REAL *x, 
         else if (is_top) F(top_steps)(&sums, x, i, end, &plan);
         else F(lower_steps)(&sums, x, i, end, &plan);
     }
-    for (int j = 0; j < STEP; j++) count += sums.count[j];
+    for (int j = 0; j < LANES; j++) count += sums.count[j];
     state->count = (double)count;
     state->largest = largest;
     state->rest = scaled_sum(F(lane_total)(&sums.rest), 1.0 / fraction);

@@ -13,7 +13,7 @@ static void F(group_maxima)(double *maxima, const void *logits, ptrdiff_t length
             F(find_lane_largest)(lane[found], x, length < group ? length : group);
         for (ptrdiff_t k = found; k < LANES; k++) memcpy(lane[k], lane[0], sizeof lane[0]);
         F(transpose)(turned, LANES, lane, LANES, LANES, LANES);
-        for (int j = 1; j < LANES; j++) F(raise)(turned[0], turned[j], LANES);
+        for (int j = 1; j < LANES; j++) F(raise)(turned[0], turned[j]);
         for (ptrdiff_t k = 0; k < found; k++) *maxima++ = (double)turned[0][k];
     }
 }
