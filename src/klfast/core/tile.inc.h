@@ -52,21 +52,60 @@ static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count)
     return (lane_bits(tile->is_sound, LANES) & used) == used;
 }
 
-/* Sums of lines that floats have not rounded: where the error of c = sum p / sum q is to be less than that of a term. */
-static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
 #if CARRY
+static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
     F(lanes) sum;
     F(add_lines)(&sum, term, length);
     F(lane_values)(result, &sum);
+}
+#elif PIECES > 1
+typedef double F(wide) __attribute__((vector_size(PIECES * 16), aligned(sizeof(double)), may_alias));
+enum { F(WIDE) = 2 * PIECES, F(WIDES) = LANES / F(WIDE) };
+
+/* As many floats as a vector has doubles, widened as they are loaded. GCC 12 loads twice as many and widens them with shuffles,
+ * which take the place of multiplications: half as long again. */
+static ALWAYS_INLINE F(wide) F(widened)(const float *a) {
+#if PIECES == 4
+    return (F(wide))_mm512_cvtps_pd(_mm256_loadu_ps(a));
 #else
+    return (F(wide))_mm256_cvtps_pd(_mm_loadu_ps(a));
+#endif
+}
+
+static ALWAYS_INLINE void F(sum_lines)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
+    F(wide) sum[F(WIDES)] = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        FULLY_UNROLLED
+        for (int k = 0; k < F(WIDES); k++) {
+            F(wide) term = F(widened)(a + i + k * F(WIDE));
+            if (b) term *= F(widened)(b + i + k * F(WIDE));
+            sum[k] += term;
+        }
+    }
+    FULLY_UNROLLED
+    for (int k = 0; k < F(WIDES); k++) *(F(wide) *)(result + k * F(WIDE)) = sum[k];
+}
+#else
+static ALWAYS_INLINE void F(sum_lines)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
     double sum[LANES] = {0};
     for (ptrdiff_t i = 0; i < length; i += LANES) {
         AS_LOOP
-        for (int j = 0; j < LANES; j++) sum[j] += term[i + j];
+        for (int j = 0; j < LANES; j++) sum[j] += b ? (double)a[i + j] * (double)b[i + j] : (double)a[i + j];
     }
     for (int j = 0; j < LANES; j++) result[j] = sum[j];
-#endif
 }
+#endif
+
+/* Sums of lines, and of their products, that floats have not rounded: where the error of c = sum p / sum q is to be less than
+ * that of a term. */
+#if !CARRY
+static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
+    F(sum_lines)(result, term, NULL, length);
+}
+static NOINLINE void F(wide_line_products)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
+    F(sum_lines)(result, a, b, length);
+}
+#endif
 
 /* What the sweeps take at least: of c*q and of q. NaN, which nothing compares with, for a constant c out of range. */
 static ALWAYS_INLINE REAL F(least_weight)(REAL c) {
@@ -127,11 +166,7 @@ static NOINLINE void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q,
  * Floats are added up as doubles at once: of the four units that are promised, the logarithm may take three. */
 static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
                                          const F(constants) *row) {
-#if CARRY
-    double term[LANES * KLFAST_SHORT_ROW], beside[LANES * KLFAST_SHORT_ROW];
-#else
-    double mass[LANES] = {0}, first[LANES] = {0}, second[LANES] = {0};
-#endif
+    REAL term[LANES * KLFAST_SHORT_ROW], rest[LANES * KLFAST_SHORT_ROW];
     F(sweep) local;
     F(begin_watch)(&local);
     for (ptrdiff_t i = 0; i < length; i += LANES) {
@@ -140,31 +175,21 @@ static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, con
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL b = q[i + j], other = b > 0 ? b : 1, large = b > row->limit[j] ? b : 0;
-            REAL log_ratio = F(log_ratio)(row->c[j], other), rest = b > row->limit[j] ? 0 : b;
+            REAL log_ratio = F(log_ratio)(row->c[j], other);
+            term[i + j] = CARRY ? p[i + j] * log_ratio : log_ratio;
+            rest[i + j] = b > row->limit[j] ? 0 : b;
             local.largest[j] = large > local.largest[j] ? large : local.largest[j];
-#if CARRY
-            term[i + j] = p[i + j] * log_ratio;
-            beside[i + j] = rest;
-#else
-            mass[j] += (double)p[i + j];
-            first[j] += (double)p[i + j] * (double)log_ratio;
-            second[j] += (double)rest;
-#endif
         }
         F(watch_part)(&local, p + i, q + i, 1);
     }
     F(store_watch)(sums, &local);
-#if CARRY
     F(wide_line_sums)(tile->mass, p, length);
+#if CARRY
     F(wide_line_sums)(tile->first, term, length);
-    F(wide_line_sums)(tile->second, beside, length);
 #else
-    for (int j = 0; j < LANES; j++) {
-        tile->mass[j] = mass[j];
-        tile->first[j] = first[j];
-        tile->second[j] = second[j];
-    }
+    F(wide_line_products)(tile->first, p, term, length);
 #endif
+    F(wide_line_sums)(tile->second, rest, length);
 }
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
