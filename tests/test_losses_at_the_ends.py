@@ -160,3 +160,23 @@ def test_a_target_of_minus_infinity_is_no_probability_whatever_is_masked(length,
     expected = call(level, "logits.cross_entropy", x[1:], target[1:])
     assert call(level, "logits.cross_entropy", x, target, where=where) == pytest.approx(expected, rel=1e-6)
     assert call(level, "logits.cross_entropy_grad", x, target, where=where)[0] == 0.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("length", (70, 300, 5000))
+@pytest.mark.parametrize("largest", (20.0, 1e5))
+def test_nan_is_found_wherever_it_stands(largest, length, dtype, level):
+    """Also beside the largest logit, which it may hide from the search for it, and however large that is."""
+    sound = np.random.default_rng(length).normal(size=(min(length, 140), length)).astype(dtype)
+    sound[:, 67] = largest
+    x = sound.copy()
+    np.fill_diagonal(x, NAN)
+    labels = np.full(len(x), length - 1)
+    for name in ("logsumexp", "entropy", "softmax"):
+        assert np.all(np.isnan(call(level, f"logits.{name}", x)))
+    assert np.all(np.isnan(call(level, "logits.cross_entropy", x, labels)))
+    assert np.all(np.isnan(call(level, "distill.topk", x, 3).tail))
+    for name in ("kl_divergence", "js_divergence"):
+        assert np.all(np.isnan(call(level, f"logits.{name}", x, sound)))
+        assert np.all(np.isnan(call(level, f"logits.{name}", sound, x)))

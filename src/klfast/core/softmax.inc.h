@@ -57,7 +57,7 @@ static ALWAYS_INLINE void F(raise_step)(REAL *restrict lane, const REAL *restric
     }
 }
 
-/* The largest of every lane of a part. NaN is not noticed. */
+/* The largest of every lane of a part. NaN is not noticed, and may hide what stands beside it: who meets one has no result. */
 static ALWAYS_INLINE void F(find_lane_largest)(REAL *largest, const REAL *x, ptrdiff_t length) {
     REAL lane[LANES], padded[STEP];
     ptrdiff_t i = 0;

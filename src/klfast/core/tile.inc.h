@@ -52,6 +52,8 @@ static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count)
     return (lane_bits(tile->is_sound, LANES) & used) == used;
 }
 
+/* Sums of lines, and of their products, that floats have not rounded: where the error of c = sum p / sum q is to be less than
+ * that of a term. */
 #if CARRY
 static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
     F(lanes) sum;
@@ -96,8 +98,6 @@ static ALWAYS_INLINE void F(sum_lines)(double *result, const REAL *a, const REAL
 }
 #endif
 
-/* Sums of lines, and of their products, that floats have not rounded: where the error of c = sum p / sum q is to be less than
- * that of a term. */
 #if !CARRY
 static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
     F(sum_lines)(result, term, NULL, length);
