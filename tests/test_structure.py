@@ -124,7 +124,8 @@ def test_every_operation_of_the_table_has_a_function():
     assert set(_kernels.OPERATIONS) == (functions | raw | other_targets) - elementwise - roots - gradients - callers
 
 
-# Where a measurement demanded them, and why stands beside them: float16 is read in one instruction. None of them computes.
+# Where a measurement demanded them, and why stands beside them: float16 is read in one instruction, and floats are widened as
+# they are loaded. None of them computes.
 INTRINSICS = {
     "level.inc.h": {
         "_mm256_loadu_si256",
@@ -134,6 +135,7 @@ INTRINSICS = {
         "_mm512_set1_epi32",
         "_mm512_test_epi32_mask",
     },
+    "tile.inc.h": {"_mm_loadu_ps", "_mm256_cvtps_pd", "_mm256_loadu_ps", "_mm512_cvtps_pd"},
     "reading.inc.h": {"_mm256_storeu_ps", "_mm256_cvtph_ps", "_mm_loadu_si128"},
     "transpose.inc.h": {
         "_mm_loadu_ps",
