@@ -23,16 +23,13 @@ static ALWAYS_INLINE F(lines) F(lines_of)(const REAL *step) {
     return (F(lines)){{step, step + LANES, step + 2 * LANES, step + 3 * LANES}};
 }
 
-/* The terms of a column, one of each line, folded. */
-static ALWAYS_INLINE REAL F(folded)(const REAL *term) { return (term[0] + term[1]) + (term[2] + term[3]); }
+/* A column, the terms of one lane in four lines. */
+static ALWAYS_INLINE REAL F(folded)(REAL a, REAL b, REAL c, REAL d) { return (a + b) + (c + d); }
 
 static ALWAYS_INLINE void F(fold_lines)(F(lanes) *sum, F(lines) term) {
     const REAL *a = term.line[0], *b = term.line[1], *c = term.line[2], *d = term.line[3];
     AS_LOOP
-    for (int j = 0; j < LANES; j++) {
-        REAL four = (a[j] + b[j]) + (c[j] + d[j]);
-        sum->run[j] += four;
-    }
+    for (int j = 0; j < LANES; j++) sum->run[j] += F(folded)(a[j], b[j], c[j], d[j]);
 }
 
 static ALWAYS_INLINE void F(fold)(F(lanes) *sum, const REAL *term) { F(fold_lines)(sum, F(lines_of)(term)); }

@@ -143,9 +143,9 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
                 second[k] =
                     distance == F(PLAIN) ? F(scaled_exp)(v, scale_y, &e) : F(logits_gap)(p[k], apart, low, d, &e, distance);
             }
-            total.run[j] += F(folded)(p);
-            mean.run[j] += F(folded)(first);
-            gap.run[j] += F(folded)(second);
+            total.run[j] += F(folded)(p[0], p[1], p[2], p[3]);
+            mean.run[j] += F(folded)(first[0], first[1], first[2], first[3]);
+            gap.run[j] += F(folded)(second[0], second[1], second[2], second[3]);
         }
         if (!F(ends_run)(i, length)) continue;
         F(end_run)(&total);
@@ -203,7 +203,7 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     F(logits_plan) plan;
     wide_sum sums[3];
     F(look_at_block)(&seen, x, y, length);
-    REAL largest_x = F(largest_of)(seen.largest, LANES), highest = F(largest_of)(seen.highest, LANES),
+    REAL largest_x = F(largest_of)(seen.largest), highest = F(largest_of)(seen.highest),
          lowest = INFINITY, limit = row->temperature->F(of).limit, inverse = row->temperature->F(of).inverse;
     for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
     if (!(largest_x <= limit && largest_x >= -limit && lowest >= -limit && highest <= limit)) return 0;
@@ -211,7 +211,7 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     plan.largest_x = largest_x;
     plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
     plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
-    plan.largest_y = F(largest_of)(seen.largest_y, LANES);
+    plan.largest_y = F(largest_of)(seen.largest_y);
     plan.scale = F(scale_by)(F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature), &plan.e);
     plan.scale_y = plan.scale;
     plan.center = F(guess_center)(&seen, plan.scale, &plan.e);

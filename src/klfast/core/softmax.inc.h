@@ -29,19 +29,19 @@ static REAL F(exponent_of_exp)(REAL x, double *fraction, const klfast_temperatur
     return (REAL)(shifted - 0x1.8p52);
 }
 
-/* The largest of a power of two of numbers, halved again and again; NaN is not noticed. */
-static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane, const int count) {
+static ALWAYS_INLINE REAL F(larger)(REAL a, REAL b) { return a > b ? a : b; }
+
+/* The largest of the lanes, halved again and again; NaN is not noticed. */
+static ALWAYS_INLINE REAL F(largest_of)(const REAL *lane) {
     REAL left[LANES];
-    for (int j = 0; j < count; j++) left[j] = lane[j];
-    for (int half = count / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++) left[j] = left[half + j] > left[j] ? left[half + j] : left[j];
+    for (int j = 0; j < LANES; j++) left[j] = lane[j];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) left[j] = F(larger)(left[half + j], left[j]);
     return left[0];
 }
 
 /* The largest is looked for, and set apart if it is there, in one part of a block after the other. */
 enum { F(PART) = 4 * STEP, F(PARTS) = SOFTMAX_BLOCK / F(PART) };
-
-static ALWAYS_INLINE REAL F(larger)(REAL a, REAL b) { return a > b ? a : b; }
 
 static ALWAYS_INLINE void F(raise)(REAL *restrict lane, const REAL *restrict line) {
     AS_LOOP
@@ -80,14 +80,14 @@ static NOINLINE REAL F(find_part_largest)(REAL (*lane)[LANES], const REAL *x, pt
         F(find_lane_largest)(*lane, x + i, length - i);
         F(raise)(all, *lane);
     }
-    return F(largest_of)(all, LANES);
+    return F(largest_of)(all);
 }
 
 /* The largest logit; NaN is not noticed. */
 static ALWAYS_INLINE REAL F(find_largest)(const REAL *x, ptrdiff_t length) {
     REAL lane[LANES];
     F(find_lane_largest)(lane, x, length);
-    return F(largest_of)(lane, LANES);
+    return F(largest_of)(lane);
 }
 
 /* Whether no logit is NaN or +inf. */
@@ -123,14 +123,14 @@ static ALWAYS_INLINE void F(softmax_step)(F(softmax_sums) *restrict sums, const 
             count += x == largest;
         }
         if (!is_lower) sums->count[j] += count;
-        sums->rest.run[j] += F(folded)(rest);
+        sums->rest.run[j] += F(folded)(rest[0], rest[1], rest[2], rest[3]);
         if (!with_value) continue;
         FULLY_UNROLLED
         for (int k = 0; k < STEP / LANES; k++) {
             REAL x = a[k * LANES + j], held = x < scale.lowest ? scale.lowest : x;
             value[k] = rest[k] * (largest - held);
         }
-        sums->value.run[j] += F(folded)(value);
+        sums->value.run[j] += F(folded)(value[0], value[1], value[2], value[3]);
     }
 }
 
