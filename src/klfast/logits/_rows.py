@@ -1,12 +1,12 @@
 """Two models compared row by row: every figure from one reading of the memory."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from klfast import _checks, _checks_labels, _layout, _threads
 from klfast._dispatch import run
+from klfast._side_by_side import side_by_side
 from klfast.logits._cross_entropy import cross_entropy
 
 # As many rows of each array as these bytes hold are looked at together: they stay in a cache while figure after figure is
@@ -98,13 +98,7 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
         mask = None if chosen is None else chosen[place]
         _fill(figures[place], slabs, mask, None if ids is None else ids[place], n_threads // workers)
 
-    if workers == 1:
-        for place in places:
-            fill(place)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(fill, places):
-                pass
+    side_by_side(fill, places, workers)
     return table[()]
 
 
