@@ -105,7 +105,8 @@ def _weighted_logs(p, q, precision, include_p):
     return *sums, _sum(terms, precision, absolute=True)
 
 
-# One operation after the other asks for the logarithms or exponentials of the same long row, which is told by its bytes.
+# One operation after the other asks for the numbers, logarithms or exponentials of the same long row, which is told by its
+# bytes.
 
 
 def _as_bytes(row):
@@ -294,7 +295,12 @@ def _certain(evaluate, is_zero, size=None):
 
 
 def _raw_numbers(array):
-    return [libmp.from_float(value) for value in array.tolist()]
+    return _numbers(_as_bytes(array))
+
+
+@functools.lru_cache(maxsize=4)
+def _numbers(row):
+    return [libmp.from_float(value) for value in np.frombuffer(row).tolist()]
 
 
 def _only(values, mask):
