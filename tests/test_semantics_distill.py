@@ -172,16 +172,16 @@ def test_a_student_that_is_the_teacher_is_no_distance_away(teacher, k):
 
 @settings(max_examples=100, deadline=None)
 @given(LOGITS, LOGITS, st.permutations(range(12)), st.integers(1, 12))
-def test_the_order_of_a_list_does_not_matter(teacher, student, order, k):
+def test_the_order_of_a_list_changes_no_bit(teacher, student, order, k):
+    """Nor whether a tail next to 0 is there."""
     log_p = logits.log_softmax(teacher)
     ids = np.array(order)[:k]
     for tail, direction in WAYS:
         one, other = (
-            quietly(distill.topk_kl, log_p[listed], listed, student, tail=tail, direction=direction)
+            quietly(distill.topk_kl_value_and_grad, log_p[listed], listed, student, tail=tail, direction=direction)
             for listed in (ids, np.sort(ids))
         )
-        if np.isfinite(one) and np.isfinite(other):  # a tail next to 0 may be lost in one order
-            assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
+        assert [np.asarray(part).tobytes() for part in one] == [np.asarray(part).tobytes() for part in other]
 
 
 def test_each_tail_by_hand():

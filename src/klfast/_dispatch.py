@@ -107,12 +107,14 @@ def run(
     gradients=None,
     counted=None,
     excluded=None,
+    left_out=None,
 ):
     """Let the kernels fill in `results`, and `outputs` of the inputs' size, task by task. Everything is checked.
 
     `results` is C-contiguous; `gradients` holds what the gradient of each row is multiplied by. Where `counted` (bools of the
     shape of the results) is False, results and outputs may stay what they are. `excluded` are, for each row, places that are
-    left out of it, as by a mask: (rows, places of a row), in any order.
+    left out of it, as by a mask: (rows, places of a row), in order. `left_out`, doubles of the same shape, takes what stands
+    there in a single input.
     """
     shape = inputs[0].array.shape
     if 0 in (shape[axis] for axis in axes):
@@ -123,7 +125,6 @@ def run(
     compute = own if compute is None else _kernels.COMPUTE[compute]
     written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
     counted = None if counted is None else np.ascontiguousarray(counted).reshape(-1).view(np.uint8)
-    excluded = None if excluded is None else np.sort(excluded.astype(np.intp, copy=False), axis=-1)
     done = 0
     for task in _layout.tasks(arrays, chosen, axes, results, written):
         more = {}
@@ -142,6 +143,7 @@ def run(
             more["counted"] = counted[mine]
         if excluded is not None:
             more["excluded"] = excluded[mine]
+            more["left_out"] = None if left_out is None else left_out[mine]
         _kernels.reduce(
             OPERATIONS[operation],
             compute,

@@ -142,14 +142,16 @@ class _Slab:
         self.axes = (len(shape) - 1,)
         listed, ids = (one._replace(array=one.array[place]) for one in lists.given)
         flat = (math.prod(shape[:-1]), lists.n_listed)
-        self.ids = np.ascontiguousarray(ids.array.astype(np.int64)).reshape(flat)
-        # in C order, so that no sum depends on the layout
-        self.logprobs = listed.numbers().astype(np.float64, order="C").reshape(flat)
+        ids = ids.array.astype(np.intp, order="C").reshape(flat)
+        # Sorted by class, as the kernels want them, and so that no sum depends on the order of the list or on its layout.
+        order = np.argsort(ids, axis=-1)
+        self.ids = np.take_along_axis(ids, order, axis=-1)
+        self.logprobs = np.take_along_axis(listed.numbers().astype(np.float64).reshape(flat), order, axis=-1)
         self.logprobs[~(self.logprobs < np.inf)] = np.nan
         # Rows that do not count may list anything.
         self.skipped = None if self.counted is None else ~self.counted.reshape(-1)
         if self.skipped is not None:
-            self.ids[self.skipped] = np.arange(lists.n_listed) % shape[-1]
+            self.ids[self.skipped] = np.minimum(np.arange(lists.n_listed), shape[-1] - 1)
             self.logprobs[self.skipped] = 0.0
         self.places = self.ids.reshape(*shape[:-1], lists.n_listed)
 
@@ -179,10 +181,8 @@ class _Slab:
     def outcomes(self, factors, output, wants_value):
         """The divergences of the listed classes and, unless they are renormalised, of all others as one outcome."""
         with_others = self.lists.tail != "renormalize" and self.student.array.shape[-1] > self.lists.n_listed
-        teacher, rest = self.logprobs, self.empty()
-        if with_others:
-            self.run("logsumexp", [self.student], rest, self.ids)
-        student = self._listed_logits()  # behind it, while the cache holds them
+        teacher = self.logprobs
+        student, rest = self._set_apart(with_others)
         if with_others:
             others = self._count_others()
             tail = _tail_mass(teacher)
@@ -217,15 +217,20 @@ class _Slab:
             self._write_listed(output, slopes[:, : self.lists.n_listed])
         return values if even is None else self._with_even(values, tail, even)
 
-    def _listed_logits(self):
-        listed = np.take_along_axis(self.student.array, self.places, axis=-1)
-        found = self.student._replace(array=listed).numbers().astype(np.float64)
+    def _set_apart(self, with_others):
+        """The student's listed logits and, from the same sweep, the logsumexp of all others."""
+        listed, rest = self.empty(self.lists.n_listed), self.empty()
+        if with_others:
+            self.run("logsumexp", [self.student], rest, self.ids, left_out=listed)
+        else:
+            taken = np.take_along_axis(self.student.array, self.places, axis=-1)
+            listed[...] = self.student._replace(array=taken).numbers().reshape(listed.shape)
         if self.chosen is not None:
-            found[~np.take_along_axis(self.chosen, self.places, axis=-1)] = -np.inf
-        found = found.reshape(self.ids.shape)
+            hidden = ~np.take_along_axis(self.chosen, self.places, axis=-1)
+            listed[hidden.reshape(listed.shape)] = -np.inf
         if self.skipped is not None:
-            found[self.skipped] = 0.0
-        return found
+            listed[self.skipped] = 0.0
+        return listed, rest
 
     def _count_others(self):
         """How many classes are not listed, for each row or for all."""

@@ -31,6 +31,7 @@ cdef extern from "kernels.h" nogil:
         const char *counted
         const Py_ssize_t *excluded
         Py_ssize_t excluded_count
+        double *left_out
         Py_ssize_t outer_count, row_count, length, label_count
         klfast_parameters parameters
         int operation_id, type

@@ -173,6 +173,7 @@ typedef struct {
     const char *counted;         /* rows where it is 0 need not be walked, one byte for each row; NULL where all count */
     const ptrdiff_t *excluded;   /* for each row `excluded_count` places, in order, that are as if masked; NULL for none */
     ptrdiff_t excluded_count;
+    double *left_out;            /* takes what stands in a's excluded places, where b is not another array; or NULL */
     ptrdiff_t outer_count, row_count, length, label_count;
     klfast_parameters parameters;
     int operation_id, type;

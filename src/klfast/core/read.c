@@ -96,10 +96,12 @@ static ptrdiff_t first_from(const ptrdiff_t *places, ptrdiff_t count, ptrdiff_t 
 
 void klfast_leave_out(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length, void *values, ptrdiff_t step) {
     const ptrdiff_t *places = rows->excluded + row * rows->excluded_count;
+    double *left_out = rows->left_out ? rows->left_out + row * rows->excluded_count : NULL;
     double neutral = rows->operation->neutral;
     for (ptrdiff_t k = first_from(places, rows->excluded_count, start);
          k < rows->excluded_count && places[k] < start + length; k++) {
         ptrdiff_t at = (places[k] - start) * step;
+        if (left_out) left_out[k] = rows->type == FLOAT32 ? (double)((float *)values)[at] : ((double *)values)[at];
         if (rows->type == FLOAT32) ((float *)values)[at] = (float)neutral;
         else ((double *)values)[at] = neutral;
     }

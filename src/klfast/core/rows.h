@@ -85,7 +85,7 @@ void klfast_read_row(const klfast_rows *rows, const klfast_array *array, ptrdiff
 void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, ptrdiff_t start,
                       ptrdiff_t length, char *target, ptrdiff_t target_stride);
 /* Sets the excluded places among elements start, start + 1, ... of a row (`row` is its number among all) to what a mask would:
- * `values` holds them `step` elements apart. */
+ * `values` holds them `step` elements apart. What stood there goes to `left_out`. */
 void klfast_leave_out(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length, void *values, ptrdiff_t step);
 void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target);
 

@@ -87,8 +87,8 @@ def topk_kl(
     is rounded before it is compared: every logit and log-probability by 2**-50 of the row's largest, the student's tail by
     2**-22 of itself for float32, float16 and bfloat16 logits and 2**-50 for all other, the teacher's tail by 2**-50 of the
     mass beside its likeliest class. Forward, the first two count times the difference of the probabilities, the last times
-    the logarithm of the tails' ratio; reverse, the other way round. The same bits for any number of threads and any memory
-    layout.
+    the logarithm of the tails' ratio; reverse, the other way round. The same bits for any number of threads, any memory
+    layout and any order of the lists.
     Sources: Peng et al., Pre-training Distillation for Large Language Models (2024); Anshumann et al., Sparse Logit Sampling
     (2025), on why "renormalize" misleads; Cover and Thomas, Elements of Information Theory (2006), section 2.8, for the
     bound.
@@ -173,7 +173,8 @@ def topk_kl_grad(
     Error at most 2**-20 for float32 and 2**-47 for float64, relative to the largest entry of the row's gradient or, where
     entries are differences of larger terms, to the largest of these (such as p or q), and what is rounded before, as with
     `topk_kl`; for float16 and bfloat16 that of float32 before the one rounding to their type. The rows are taken a slab at
-    a time, so that the logits come from memory once. The same bits for any number of threads and any memory layout.
+    a time, so that the logits come from memory once. The same bits for any number of threads, any memory layout and any
+    order of the lists.
 
     Examples
     --------
