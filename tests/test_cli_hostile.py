@@ -21,15 +21,6 @@ DATA = LOGITS.tobytes()
 USER_ERROR = 2
 
 
-@pytest.fixture(autouse=True)
-def usual_signals():
-    """The command takes over signals, here within the process of the tests."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
 def told(capsys, *arguments):
     """Run the command in this process, in which no exception may escape: its only line on standard error."""
     status = cli.main(["compare", *map(str, arguments)])
@@ -341,6 +332,18 @@ def test_a_lost_terminal_leaves_no_output_and_one_that_is_ignored_does_no_harm(t
                 process.kill()
         assert process.returncode == 128 + (signal.SIGHUP if ends else signal.SIGTERM)
         assert not list((tmp_path / "outputs").iterdir())
+
+
+def test_when_the_command_ends_signals_do_what_they_did_before(tmp_path, capsys):
+    """Else one that comes while Python shuts down is answered with a traceback."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.getsignal(number) for number in numbers]
+    assert cli.main(["compare", str(tmp_path / "none.npy"), str(tmp_path / "none.npy")]) == USER_ERROR
+    base, test, _ = inputs_in(tmp_path)
+    assert cli.main(["compare", str(base), str(test)]) == 0
+    capsys.readouterr()
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert signal.SIG_DFL in before
 
 
 def test_a_signal_just_when_the_output_is_there_leaves_none(tmp_path, monkeypatch):

@@ -32,15 +32,10 @@ All figures are in nats. Rows that hold NaN or +inf, or nothing but -inf, are co
 
 def main(arguments=None):
     """Run the command and return its exit status: 0, 2 after an error of the user's, 130 after Ctrl-C."""
-    # Told to end, or when the terminal is gone, leave no half-written file behind: as Ctrl-C, unwind, but with the status of
-    # the signal. What is ignored (nohup) stays so.
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
-        options = build_parser().parse_args(arguments)
-        options.run(options)
+        with unwound_by_signals():
+            options = build_parser().parse_args(arguments)
+            options.run(options)
         return 0
     except CommandError as error:
         tell(str(error))
@@ -48,6 +43,22 @@ def main(arguments=None):
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def unwound_by_signals():
+    """Told to end, or when the terminal is gone, leave no half-written file behind: unwind, as after Ctrl-C, but with the
+    status of the signal. What is ignored (nohup) stays so. When the work is done, a signal has nothing to unwind any more.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        for number in taken:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Parser(argparse.ArgumentParser):
