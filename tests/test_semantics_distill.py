@@ -184,6 +184,22 @@ def test_the_order_of_a_list_changes_no_bit(teacher, student, order, k):
         assert [np.asarray(part).tobytes() for part in one] == [np.asarray(part).tobytes() for part in other]
 
 
+@pytest.mark.parametrize("dtype", (np.float16, np.float32, np.float64))
+@pytest.mark.parametrize("tail", ("bucket", "renormalize"))
+def test_where_a_reverse_divergence_is_infinite_no_class_is_too_unlikely_to_have_no_gradient(tail, dtype):
+    """The student has others where the teacher has none; of a row before and one behind it more is known."""
+    student = np.zeros((3, 8), dtype)
+    student[1] = [0.0, -5.0, -INF, -20.0, -200.0, -800.0, -60000.0, -INF]
+    listed = np.array([[-0.7, -1.4], [0.0, -INF], [-0.7, -1.4]])
+    gradient = distill.topk_kl_grad(listed, [[1, 0]] * 3, student, tail=tail, direction="reverse")
+    others_count = tail == "bucket"
+    assert np.all(np.isfinite(gradient[[0, 2]]))
+    expected = np.where(student[1] == -INF, 0.0, NAN)
+    np.testing.assert_array_equal(gradient[1], expected if others_count else [NAN, NAN, *[0.0] * 6])
+    in_place = distill.topk_kl_grad(listed, [[1, 0]] * 3, student, tail=tail, direction="reverse", out=student)
+    assert in_place is student and in_place.tobytes() == gradient.tobytes()
+
+
 def test_each_tail_by_hand():
     """p = (.6, .3 | .07, .03) against q = (.5, .2 | .2, .1)."""
     listed, student = np.log([0.6, 0.3]), np.log([0.5, 0.2, 0.2, 0.1])

@@ -234,6 +234,16 @@ def test_an_infinite_kl_has_a_gradient_for_y_only():
     np.testing.assert_array_equal(of_y, [0.0, -0.5, 0.5])
 
 
+@pytest.mark.parametrize("dtype", (np.float16, np.float32, np.float64))
+@pytest.mark.parametrize("length", (8, 5000))
+def test_where_a_kl_is_infinite_no_class_is_too_unlikely_to_have_no_gradient(length, dtype):
+    """Shares that their type rounds to 0 are none."""
+    x = np.resize(np.array([0.0, -5.0, -INF, -20.0, -200.0, -800.0, -60000.0, -INF], dtype), length)
+    y = np.zeros(length, dtype)
+    y[0] = -INF
+    np.testing.assert_array_equal(logits.kl_divergence_grad(x, y, wrt="x"), np.where(x == -INF, 0.0, NAN))
+
+
 def test_classes_that_are_impossible_have_no_slope():
     x, y = np.array([-INF, 1.0, 2.0]), np.array([-INF, 0.0, 5.0])
     kl = logits.kl_divergence_grad(x, y, wrt="both")

@@ -239,7 +239,8 @@ class Lists:
         if tail == "uniform":
             each = np.exp(log_q[..., -1:]) * among_others - self.tail / max(1, self.count_others)
         else:
-            each = np.where(among_others == 0.0, 0.0, by_outcome[..., -1:] * among_others)
+            impossible = self.is_listed | (self.scores == -np.inf)
+            each = np.where(impossible, 0.0, by_outcome[..., -1:] * among_others)
         return self.spread(by_outcome[..., : self.ids.shape[-1]], each)
 
     def spread(self, of_listed, of_others):

@@ -18,7 +18,7 @@ def entropy_grad(x, *, axis=-1, where=None, temperature=1.0, base=None, grad_out
 
 
 def kl_divergence_grad(x, y, *, wrt="x", axis=-1, where=None, temperature=1.0, base=None, grad_output=None):
-    """By x: p*(log(p/q) - D)/temperature, NaN where D is infinite and p is not 0. By y: (q - p)/temperature."""
+    """By x: p*(log(p/q) - D)/temperature, NaN where D is infinite and x is not -inf. By y: (q - p)/temperature."""
     log_p, log_q = logits.pair(x, y, axis, where, temperature)
     value = logits.divergence(log_p, log_q, axis, True)
     with np.errstate(invalid="ignore"):
@@ -137,10 +137,11 @@ def cross_entropy_value_and_grad(
 
 
 def above_mean(log_p, numbers, mean):
-    """p*(number - mean); 0 where p is 0. An infinite mean leaves nothing to say about the others."""
+    """p*(number - mean); 0 where p is 0. An infinite mean leaves nothing to say about classes that are possible."""
     p = np.exp(log_p)
     with np.errstate(invalid="ignore"):
-        return np.where(p == 0.0, 0.0, np.where(np.isfinite(mean), p * (numbers - mean), np.nan))
+        found = np.where(p == 0.0, 0.0, p * (numbers - mean))
+    return np.where(np.isfinite(mean) | (log_p == -np.inf), found, np.nan)
 
 
 def finished(gradient, value, axis, where, base, grad_output):

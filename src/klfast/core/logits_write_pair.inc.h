@@ -41,7 +41,7 @@ static ALWAYS_INLINE int F(is_wide)(const F(pair_plan) *plan) {
     return sizeof(REAL) == sizeof(float) && F(has_likeliest)(plan);
 }
 
-/* p*(d - KL) and q - p. Where KL is infinite, the first is undefined. */
+/* p*(d - KL) and q - p. Where KL is infinite, the first is undefined for every class that is possible, however small p is. */
 static ALWAYS_INLINE void F(write_kl_of_steps)(REAL *out_x, REAL *out_y, const REAL *x, const REAL *y, ptrdiff_t length,
                                                const klfast_row *row, const F(pair_plan) *plan, klfast_remainder *remainder,
                                                const int is_wide) {
@@ -59,7 +59,7 @@ static ALWAYS_INLINE void F(write_kl_of_steps)(REAL *out_x, REAL *out_y, const R
             of_x[j] = unit * F(fma)(p, d, p * other);
             of_y[j] = -unit * step.difference[j];
         }
-        for (int j = 0; is_infinite && j < STEP; j++) of_x[j] = step.p[j] > 0 ? NAN : 0;
+        for (int j = 0; is_infinite && j < STEP; j++) of_x[j] = a[j] > -INFINITY ? NAN : 0;
         F(find_likeliest)(&likeliest, step.p, i);
         F(put_step)(out_x + i, of_x, length - i);
         F(put_step)(out_y + i, of_y, length - i);

@@ -161,7 +161,7 @@ def topk_kl_grad(
     ndarray
         Of the shape and type of the student's logits; float64 for integers. 0 for rows that do not count, whatever they
         hold, and with "renormalize" for classes that are not listed. By "reverse", rows whose divergence is +inf are NaN
-        where the student has any probability. NaN for rows whose divergence is NaN.
+        for every class that is not -inf. NaN for rows whose divergence is NaN.
 
     Raises
     ------

@@ -53,9 +53,8 @@ def kl_divergence_grad(
     Returns
     -------
     ndarray, or a tuple of two for "both"
-        In the shape that x and y have together; by x of the type of x, by y of the type of y, float64 for integers. A class
-        of probability 0 gets 0; by x, all other of a row whose divergence is +inf are NaN. NaN for rows whose divergence is
-        NaN.
+        In the shape that x and y have together; by x of the type of x, by y of the type of y, float64 for integers. By x, a
+        class of -inf gets 0, and every other of a row whose divergence is +inf NaN. NaN for rows whose divergence is NaN.
 
     Raises
     ------
