@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+import warnings
 
 import numpy as np
 import pytest
@@ -191,6 +192,20 @@ def test_where(function, axis):
         stack = inputs("entropy", (4, 3, 30))
         if function.startswith("js"):
             assert_same(function, stack, where=chosen, weights=[1, 2, 0, 3])
+
+
+@pytest.mark.parametrize("function", ("js_divergence", "js_distance"))
+def test_several_rows_of_which_one_is_no_distribution_are_nan_without_a_warning(function):
+    """Whatever overflows, or is infinite, on the way to that."""
+    largest = np.finfo(np.float64).max
+    numbers = [0.0, -0.0, 5e-324, 1.0, largest, -largest, np.inf, -np.inf, np.nan]
+    stack = np.random.default_rng(0).choice(numbers, (4, 3000, 3), p=[0.1, 0.1, 0.3, 0.2, 0.2, *[0.025] * 4])
+    bad = np.any(~(stack >= 0) | np.isinf(stack), axis=-1) | ~np.any(stack > 0, axis=-1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = getattr(klfast, function)(stack)
+    np.testing.assert_array_equal(np.isnan(values), bad.any(axis=0))
+    assert 100 < np.isnan(values).sum() < 2900
 
 
 @pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])

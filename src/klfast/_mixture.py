@@ -83,7 +83,8 @@ def _mix(rows, shares, n_threads):
         part = _normalized(values)
         same &= part == first
         possible |= values > 0
-        mixture += share * part
+        with np.errstate(invalid="ignore"):  # rows that are no distributions may hold anything
+            mixture += share * part
     # What is possible in one member is so in the mixture, even if its share is below the smallest number.
     np.copyto(mixture, np.finfo(np.float64).smallest_subnormal, where=possible & (mixture == 0.0))
     result = np.zeros(first.shape[:-1])
