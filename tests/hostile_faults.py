@@ -82,7 +82,8 @@ def _shape(random, call):
     wrong = (*array.shape[:-1], last) if array.ndim else (last, 2)
     if name in ("grad_output", "ids", "target"):  # whose last axis may have any length, or be another one
         wrong = (2, *call.shape, last)
-    return name, {name: np.zeros(wrong, array.dtype)}, OTHER_SHAPE
+    of_one = name == "lengths"  # of no tokens at all there may be any number of sequences
+    return name, {name: np.full(wrong, of_one, array.dtype)}, OTHER_SHAPE
 
 
 def _has_company(call, name):
