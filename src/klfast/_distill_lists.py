@@ -257,14 +257,11 @@ class _Slab:
         rows, no_number = output.shape[:-1], np.isnan(slopes)
         factors = np.where(no_number, 1.0, slopes)
         # Looked at before they may be written over, as shares tell less: many a one is rounded to 0.
-        unknown = [(place, self._impossible(place)) for place in map(tuple, np.argwhere(no_number.reshape(rows)))]
+        unknown = no_number.reshape(rows)
+        impossible = self.student._replace(array=self.student.array[unknown]).numbers() == -np.inf
         self.run("softmax", [self.student], self.empty(), self.ids, outputs=[output], gradients=factors)
-        for place, impossible in unknown:
-            output[place] = _as_type(np.where(impossible, 0.0, np.nan), output)
+        output[unknown] = _as_type(np.where(impossible, 0.0, np.nan), output)
         output[(rest == -np.inf).reshape(rows)] = 0  # where no other class is possible, none has a share
-
-    def _impossible(self, place):
-        return self.student._replace(array=self.student.array[place]).numbers() == -np.inf
 
     def _write_towards_even(self, output, rest, slopes, even, others):
         """Every other class: its probability less that of an even share of the teacher's tail."""
