@@ -214,22 +214,41 @@ def test_logits_gap_of_more_than_the_rounded_difference(library, fma, kind, low,
     assert_within(5, kind, results, lambda rounded, rest: exp_gap(rounded + rest), (d, lost))
 
 
+JS_NEAR = {"f32": 2, "f64": 1.5}
+
+
 def half_of_both(d, q):
-    """Jensen-Shannon's term of 1 and exp(-d), or, where the logarithm of their ratio is not asked, of 1 and q."""
-    q = mpmath.exp(-d) if abs(d) <= 2 else q
+    """Jensen-Shannon's term of 1 and q, which is exp(-d)."""
     middle = (1 + q) / 2
-    return -middle * mpmath.log(middle) + q * mpmath.log(q) / 2
+    return -middle * mpmath.log(middle) - q * d / 2
 
 
+@pytest.mark.parametrize("kind", ["f32", "f64"])
 @pytest.mark.parametrize("fma", BUILDS)
-def test_js_of_ratio(library, fma):
+def test_js_of_ratio(library, fma, kind):
     random = np.random.default_rng(6)
+    near = JS_NEAR[kind]
     d = random.uniform(-6, 6, COUNT)
     d[::4] *= 10.0 ** random.uniform(-6, 0, len(d[::4]))
-    d[1::4] = random.choice([-2, 2], len(d[1::4])) * (1 + random.uniform(-0.01, 0.01, len(d[1::4])))
-    d = d.astype(np.float32)
-    q = np.exp(-d.astype(np.float64)).astype(np.float32)
-    assert_within(8, "f32", call(library(fma), "js_of_ratio", "f32", d, q), half_of_both, (d, q))
+    d[1::4] = random.choice([-near, near], len(d[1::4])) * (1 + random.uniform(-0.01, 0.01, len(d[1::4])))
+    d[2::8] = random.choice([-1, 1], len(d[2::8])) * random.uniform(6, 85, len(d[2::8]))
+    d = d.astype(TYPE[kind])
+    q = np.array([mpmath.exp(-mpmath.mpf(float(one))) for one in d]).astype(np.float64).astype(TYPE[kind])
+
+    def exact(d, q):  # q is asked for only where d is not near
+        return half_of_both(d, mpmath.exp(-d) if abs(d) <= near else q)
+
+    assert_within(8, kind, call(library(fma), "js_of_ratio", kind, d, q), exact, (d, q))
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("fma", BUILDS)
+def test_difference_near(library, fma, kind):
+    random = np.random.default_rng(7)
+    d = random.uniform(-JS_NEAR[kind], JS_NEAR[kind], COUNT)
+    d[::2] *= 10.0 ** random.uniform(-10, 0, len(d[::2]))
+    d = d.astype(TYPE[kind])
+    assert_within(4, kind, call(library(fma), "difference_near", kind, d), lambda d: -mpmath.expm1(-d), (d,))
 
 
 @pytest.mark.parametrize("fma", BUILDS)

@@ -53,6 +53,11 @@ def js_of_ratio_series(d):
     return -(middle * mp.log(middle) + d * power / 2) / d**2
 
 
+def js_beyond_series(v):
+    """(1+v)*log(2/(1+v))."""
+    return (1 + v) * mp.log(2 / (1 + v))
+
+
 def log1p_series(t):
     """log1p(t)/t."""
     return mp.mpf(1) if t == 0 else mp.log1p(t) / t
@@ -177,6 +182,9 @@ POLYNOMIALS = [
         {"f32": 12},
         "-(m*log(m) + d*exp(-d)/2)/d^2 with m = (1 + exp(-d))/2, |d| <= 2.05",
     ),
+    ("js_of_ratio_polynomial", "d", js_of_ratio_series, "-1.5500", "1.5500", {"f64": 24}, "the same for |d| <= 1.55"),
+    ("js_beyond_polynomial", "v", js_beyond_series, "0", "0.1360", {"f32": 6}, "(1+v)*log(2/(1+v)), 0 <= v <= exp(-2)"),
+    ("js_beyond_polynomial", "v", js_beyond_series, "0", "0.2240", {"f64": 13}, "the same up to exp(-1.5)"),
     ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
 # Those whose coefficients are also needed as numbers, highest degree first.

@@ -104,9 +104,10 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
     }
 }
 
-/* The sums of js_sweep. */
+/* The sums of js_sweep; the value as in even_js_sweep if `is_even`. */
 static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *tile, const REAL *p, const REAL *q,
-                                          const REAL *apart, ptrdiff_t length, const klfast_row *row, const int with_gaps) {
+                                          const REAL *apart, ptrdiff_t length, const klfast_row *row, const int with_gaps,
+                                          const int is_even) {
     REAL value[LANES * KLFAST_SHORT_ROW], of_x[LANES * KLFAST_SHORT_ROW], of_y[LANES * KLFAST_SHORT_ROW],
         difference[LANES * KLFAST_SHORT_ROW], beta = (REAL)row->parameters->beta, rest = (REAL)(1 - row->parameters->beta);
     F(lanes) sum;
@@ -121,9 +122,7 @@ static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *ti
                 of_y[i + j] = one.of_y;
                 value[i + j] = one.value;
             }
-#if !CARRY
-            value[i + j] = js_of_ratio_f32(p[i + j], other, d);
-#endif
+            if (is_even) value[i + j] = F(js_of_ratio)(p[i + j], other, d);
         }
     }
     F(add_lines)(&sum, value, length);
@@ -196,8 +195,9 @@ static unsigned F(tile_logits_js)(double *result, const void *logits, const void
     F(add_up_shares)(&tile.y, log_y, q, y, length, &row->ahead_b, row);
     F(plan_js_tile)(&tile, log_x, log_y, row);
     F(find_inside)(&tile, p, q, apart, difference, x, y, length);
-    if (CARRY || out_a) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1);
-    else F(add_js_terms)(&sums, &tile, p, q, apart, length, row, CARRY);
+    if (CARRY && row->parameters->beta != 0.5) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1, 0);
+    else if (out_a) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1, 1);
+    else F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 0, 1);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double value = sums.value[j], e = fabs(sums.excess[j]);

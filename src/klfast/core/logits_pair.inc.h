@@ -94,70 +94,7 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
     }
 }
 
-/* beta*gap(p, m) + (1 - beta)*gap(q, m) with m = beta*p + (1 - beta)*q, and the gaps themselves. */
-typedef struct {
-    REAL value, of_x, of_y;
-} F(js_class);
-
-/* Where p/m is not within a factor 2, the gap is that of the rounded m: the error of m has no effect of first order then. */
-static ALWAYS_INLINE F(js_class) F(js_gaps)(REAL p, REAL q, REAL difference, REAL beta, REAL rest) {
-    REAL middle = F(fma)(beta, p, rest * q), of_x = F(gap_between)(p, middle, rest * difference, p - middle),
-         of_y = F(gap_between)(q, middle, -beta * difference, q - middle);
-    return (F(js_class)){F(fma)(beta, of_x, rest * of_y), of_x, of_y};
-}
-
-#if !CARRY
-/* Their sum for beta = 1/2. Of float gaps it has too few digits where p/q is near 2 or 1/2: a series in d = log(p/q) for
- * |d| <= 2, and beyond what js_term makes of p and q. Largest error, not counting those of p, q and d: 8 u. */
-static ALWAYS_INLINE float js_of_ratio_f32(float p, float q, float d) {
-    float near = p * (d * d * js_of_ratio_polynomial_f32(d)), far = 0.5f * js_term_f32(p, q, p - q);
-    return (d <= 2) & (d >= -2) ? near : far;
-}
-#endif
-
-/* The sums of these, and of p - q. Floats take a beta of 1/2, and find the gaps only `with_gaps`. */
-static ALWAYS_INLINE void F(js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
-                                      const klfast_row *row, const int with_gaps) {
-    REAL padded_x[STEP], padded_y[STEP], value[STEP], of_x[STEP], of_y[STEP];
-    F(pair_step) step;
-    F(pair_plan) plan = F(plan_pair)(row);
-    F(lanes) sum = {{0}}, sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
-        const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
-        F(look_at_pair)(&step, a, b, &plan, 0);
-        for (int j = 0; with_gaps && j < STEP; j++) {
-            F(js_class) one = F(js_gaps)(step.p[j], step.q[j], step.difference[j], plan.beta, plan.rest);
-            of_x[j] = one.of_x;
-            of_y[j] = one.of_y;
-            value[j] = one.value;
-        }
-#if !CARRY
-        for (int j = 0; j < STEP; j++) value[j] = js_of_ratio_f32(step.p[j], step.q[j], step.d[j]);
-#endif
-        F(fold)(&sum, value);
-        if (with_gaps) F(fold)(&sum_x, of_x);
-        if (with_gaps) F(fold)(&sum_y, of_y);
-        F(fold)(&excess, step.difference);
-        if (!F(ends_run)(i, length)) continue;
-        F(end_run)(&sum);
-        F(end_run)(&sum_x);
-        F(end_run)(&sum_y);
-        F(end_run)(&excess);
-    }
-    state->value = F(lane_total)(&sum);
-    state->of_x = F(lane_total)(&sum_x);
-    state->of_y = F(lane_total)(&sum_y);
-    state->excess = F(lane_total)(&excess);
-}
-
-static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
-    if (CARRY || row->is_written) F(js_sweep)(state, x, y, length, row, 1);
-    else F(js_sweep)(state, x, y, length, row, CARRY);
-}
-
-/* The same in double, for any beta, and for sums so small that floats may have left the normal numbers. */
-static void F(js_wide_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row);
+#include "logits_js.inc.h"
 
 static void F(kl_of_pair)(klfast_state *state, const void *x, const void *y, ptrdiff_t length, const klfast_row *row) {
     if (row->walk == WALK_SUMS) {

@@ -239,8 +239,13 @@ static int correct_offset(const logits_pair_state *s, klfast_row *row, double va
 /* The entropy of the shares: what the divergence of distributions with nothing in common is, and no other exceeds. */
 static double largest_js(double beta) { return -(beta * log_ratio_any(beta, 1.0) + (1.0 - beta) * log1p_any(-beta)); }
 
+/* Whether the terms are those of beta = 1/2, which take exp of the scores as they are. */
+static int has_even_terms(const klfast_row *row, double limit) {
+    return row->parameters->beta == 0.5 && fabs(row->largest_x) <= limit && fabs(row->largest_y) <= limit;
+}
+
 static int walk_of_terms(const klfast_row *row) {
-    return row->is_float && row->parameters->beta != 0.5 ? WALK_WIDE_TERMS : WALK_TERMS;
+    return row->is_float && !has_even_terms(row, (double)row->temperature->of_f32.limit) ? WALK_WIDE_TERMS : WALK_TERMS;
 }
 
 /* First the totals, and the log of their ratio, to all digits where the rows are close. Then the sums; in double where they

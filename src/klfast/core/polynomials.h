@@ -274,6 +274,64 @@ static inline float js_of_ratio_polynomial_f32(float d) {
     return value;
 }
 
+/* the same for |d| <= 1.55; relative error 9.1e-17. */
+static inline double js_of_ratio_polynomial_f64(double d) {
+    double value = 0x1.3b758fb4952a2p-51;
+    value = fma_f64(value, d, 0x1.7c13911195adap-52);
+    value = fma_f64(value, d, -0x1.0eccbf986f81fp-46);
+    value = fma_f64(value, d, -0x1.45144c9926268p-47);
+    value = fma_f64(value, d, 0x1.0c640f6ce86b6p-42);
+    value = fma_f64(value, d, 0x1.50a2da996bd18p-43);
+    value = fma_f64(value, d, -0x1.b67edd02f12cfp-39);
+    value = fma_f64(value, d, -0x1.2e7112a31455bp-39);
+    value = fma_f64(value, d, 0x1.5667c4ce1c661p-35);
+    value = fma_f64(value, d, 0x1.0e2ef2435f3bbp-35);
+    value = fma_f64(value, d, -0x1.0e5a11a6ef9d3p-31);
+    value = fma_f64(value, d, -0x1.f0f9636a50870p-32);
+    value = fma_f64(value, d, 0x1.b2de85bb9b2f5p-28);
+    value = fma_f64(value, d, 0x1.0f3c7214a5ce6p-27);
+    value = fma_f64(value, d, -0x1.96dacd60bc2b7p-24);
+    value = fma_f64(value, d, -0x1.bbd773a967bfcp-26);
+    value = fma_f64(value, d, 0x1.1566aac63b2c0p-22);
+    value = fma_f64(value, d, 0x1.6c16c16b8ac89p-17);
+    value = fma_f64(value, d, -0x1.6c16c16bea897p-14);
+    value = fma_f64(value, d, 0x1.c71c71c71cd75p-12);
+    value = fma_f64(value, d, -0x1.5555555555726p-9);
+    value = fma_f64(value, d, 0x1.fffffffffffffp-7);
+    value = fma_f64(value, d, -0x1.fffffffffffffp-5);
+    value = fma_f64(value, d, 0x1.0000000000000p-3);
+    return value;
+}
+
+/* (1+v)*log(2/(1+v)), 0 <= v <= exp(-2); relative error 4.1e-9. */
+static inline float js_beyond_polynomial_f32(float v) {
+    float value = 0x1.3aee2a0000000p-6f;
+    value = fma_f32(value, v, -0x1.33a25a0000000p-4f);
+    value = fma_f32(value, v, 0x1.537f4e0000000p-3f);
+    value = fma_f32(value, v, -0x1.fff5140000000p-2f);
+    value = fma_f32(value, v, -0x1.3a37ce0000000p-2f);
+    value = fma_f32(value, v, 0x1.62e4300000000p-1f);
+    return value;
+}
+
+/* the same up to exp(-1.5); relative error 3.4e-17. */
+static inline double js_beyond_polynomial_f64(double v) {
+    double value = -0x1.729a356d925b1p-7;
+    value = fma_f64(value, v, 0x1.2ea652d221fe3p-6);
+    value = fma_f64(value, v, -0x1.1bfc70fe31889p-6);
+    value = fma_f64(value, v, 0x1.07d0eb897d11bp-6);
+    value = fma_f64(value, v, -0x1.2c94559d4ce67p-6);
+    value = fma_f64(value, v, 0x1.8740de2837487p-6);
+    value = fma_f64(value, v, -0x1.111f50cf17d99p-5);
+    value = fma_f64(value, v, 0x1.999a801f322d6p-5);
+    value = fma_f64(value, v, -0x1.555559f42a6ffp-4);
+    value = fma_f64(value, v, 0x1.555555635c674p-3);
+    value = fma_f64(value, v, -0x1.000000000b148p-1);
+    value = fma_f64(value, v, -0x1.3a37a020b8a61p-2);
+    value = fma_f64(value, v, 0x1.62e42fefa39efp-1);
+    return value;
+}
+
 /* log1p(t)/t, |t| <= 0.334; relative error 3.3e-8. */
 static inline float log1p_polynomial_f32(float t) {
     float value = 0x1.15645c0000000p-3f;

@@ -42,3 +42,4 @@
 #undef EXP_TERMS_HIGHEST
 #undef LARGEST_MEAN
 #undef EXP_TERMS_NEAR
+#undef JS_NEAR

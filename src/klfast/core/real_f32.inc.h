@@ -54,3 +54,5 @@
 #define EXP_TERMS_LOWEST (-64.0f)
 #define EXP_TERMS_HIGHEST 8.0f
 #define LARGEST_MEAN 0x1p30f
+/* |log(p/q)| up to here: Jensen-Shannon as a series in it. */
+#define JS_NEAR 2.0f

@@ -53,3 +53,5 @@
 #define EXP_TERMS_LOWEST (-700.0)
 #define EXP_TERMS_HIGHEST 8.0
 #define LARGEST_MEAN 0x1p500
+/* |log(p/q)| up to here: Jensen-Shannon as a series in it. */
+#define JS_NEAR 1.5

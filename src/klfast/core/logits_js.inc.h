@@ -1,0 +1,187 @@
+/* The terms of Jensen-Shannon of two rows of logits whose totals are known: for beta = 1/2 from log(p/q), for any other beta
+ * and for gradients from p - q. A sweep also adds up p - q, which tells how far off the log ratio of the totals is. */
+
+/* ---- beta = 1/2 ---- */
+
+static ALWAYS_INLINE REAL F(held_near)(REAL d) {
+    REAL held = d < JS_NEAR ? d : JS_NEAR;
+    return held > -JS_NEAR ? held : -JS_NEAR;
+}
+
+/* (p*log(p/m) + q*log(q/m))/2 with m = (p + q)/2, for d = log(p/q), |d| <= JS_NEAR. */
+static ALWAYS_INLINE REAL F(js_near)(REAL p, REAL d) { return p * (d * d * F(js_of_ratio_polynomial)(d)); }
+
+/* The same for any d: beyond, with v the smaller of p and q over the larger, larger*((1 + v)*log(2/(1 + v)) - v*|d|)/2, where
+ * little is lost because v is small. Largest error, not counting those of p, q and d: 8 u. 0 where p and q are, for a finite
+ * d. */
+static ALWAYS_INLINE REAL F(js_of_ratio)(REAL p, REAL q, REAL d) {
+    REAL size = F(absolute)(d), held = F(held_near)(d), lower = p < q ? p : q, higher = p < q ? q : p;
+    REAL v = lower / (higher > SMALLEST_NORMAL ? higher : SMALLEST_NORMAL);
+    REAL near = F(js_near)(p, held), far = (REAL)0.5 * higher * F(fma)(-v, size, F(js_beyond_polynomial)(v));
+    return size <= JS_NEAR ? near : far;
+}
+
+/* p - q for |d| <= JS_NEAR. */
+static ALWAYS_INLINE REAL F(difference_near)(REAL p, REAL d) {
+    REAL whole = p * d;
+    return F(fma)(-whole, d * F(widest_exp_polynomial)(-d), whole);
+}
+
+/* p is in units of exp(largest_x/T)/2^K, and so is q when it is multiplied by `share_y`; `unit` is one of them. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale_x, scale_y;
+    REAL bottom_x, bottom_y, offset, offset_low, inside, share_y;
+    klfast_ahead ahead_x, ahead_y;
+    double unit;
+} F(js_plan);
+
+static F(js_plan) F(plan_js)(const REAL *x, const REAL *y, const klfast_row *row) {
+    F(js_plan) plan;
+    F(pair_plan) pair = F(plan_pair)(row);
+    double fraction_x, fraction_y;
+    REAL K_x = F(exponent_of_exp)(pair.largest_x, &fraction_x, row->temperature),
+         K_y = F(exponent_of_exp)(pair.largest_y, &fraction_y, row->temperature);
+    plan.e = pair.e;
+    plan.scale_x = F(scale_by)(K_x, &plan.e);
+    plan.scale_y = F(scale_by)(K_y, &plan.e);
+    plan.bottom_x = pair.bottom_x;
+    plan.bottom_y = pair.bottom_y;
+    plan.offset = pair.offset;
+    plan.offset_low = pair.offset_low;
+    plan.inside = pair.inside;
+    plan.unit = 1 / (row->total_x * fraction_x);
+    plan.share_y = (REAL)(row->total_x * fraction_x / (row->total_y * fraction_y));
+    plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
+    plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
+    return plan;
+}
+
+/* d of every class; returns whether all are near. */
+static ALWAYS_INLINE int F(find_log_ratios)(REAL *restrict d, const REAL *restrict x, const REAL *restrict y,
+                                            const F(js_plan) *restrict plan) {
+    INTEGER beyond = 0;
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        REAL a = x[j] > plan->bottom_x ? x[j] : plan->bottom_x, b = y[j] > plan->bottom_y ? y[j] : plan->bottom_y;
+        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
+        d[j] = F(over_temperature)(apart, plan->inside, &plan->e);
+        beyond |= -(INTEGER)(F(absolute)(d[j]) > JS_NEAR);
+    }
+    return beyond == 0;
+}
+
+/* A step, column by column: see softmax_step. */
+static ALWAYS_INLINE void F(js_step)(F(lanes) *restrict sum, F(lanes) *restrict excess, const REAL *restrict x,
+                                     const REAL *restrict y, const REAL *restrict d, const F(js_plan) *restrict plan,
+                                     const int is_near) {
+    F(klfast_exponential) e = plan->e;
+    F(exponent_scale) scale_x = plan->scale_x, scale_y = plan->scale_y;
+    REAL share_y = plan->share_y;
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        REAL value[STEP / LANES], difference[STEP / LANES];
+        FULLY_UNROLLED
+        for (int k = 0; k < STEP / LANES; k++) {
+            int i = k * LANES + j;
+            REAL p = F(scaled_exp)(x[i], scale_x, &e), ratio = d[i];
+            if (is_near) {
+                value[k] = F(js_near)(p, ratio);
+                difference[k] = F(difference_near)(p, ratio);
+            } else {
+                REAL q = F(scaled_exp)(y[i], scale_y, &e) * share_y, far = p - q;
+                REAL near = F(difference_near)(p, F(held_near)(ratio));
+                value[k] = F(js_of_ratio)(p, q, ratio);
+                difference[k] = F(absolute)(ratio) <= JS_NEAR ? near : far;
+            }
+        }
+        sum->run[j] += F(folded)(value[0], value[1], value[2], value[3]);
+        excess->run[j] += F(folded)(difference[0], difference[1], difference[2], difference[3]);
+    }
+}
+
+/* Each on its own: together they would not leave each other enough registers. */
+static NOINLINE void F(near_js_step)(F(lanes) *sum, F(lanes) *excess, const REAL *x, const REAL *y, const REAL *d,
+                                     const F(js_plan) *plan) {
+    F(js_step)(sum, excess, x, y, d, plan, 1);
+}
+static NOINLINE void F(far_js_step)(F(lanes) *sum, F(lanes) *excess, const REAL *x, const REAL *y, const REAL *d,
+                                    const F(js_plan) *plan) {
+    F(js_step)(sum, excess, x, y, d, plan, 0);
+}
+
+static NOINLINE void F(even_js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                      const klfast_row *row) {
+    REAL padded_x[STEP], padded_y[STEP], d[STEP];
+    F(js_plan) plan = F(plan_js)(x, y, row);
+    F(lanes) sum = {{0}}, excess = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        /* behind the end p = 0 and d is about 0 */
+        const REAL *a = F(whole_step)(x, i, length, plan.scale_x.lowest, padded_x);
+        const REAL *b = F(whole_step)(y, i, length, plan.scale_x.lowest - plan.offset, padded_y);
+        F(prefetch_step)(&plan.ahead_x, i);
+        F(prefetch_step)(&plan.ahead_y, i);
+        if (F(find_log_ratios)(d, a, b, &plan)) F(near_js_step)(&sum, &excess, a, b, d, &plan);
+        else F(far_js_step)(&sum, &excess, a, b, d, &plan);
+        if (!F(ends_run)(i, length)) continue;
+        F(end_run)(&sum);
+        F(end_run)(&excess);
+    }
+    state->value = scaled_sum(F(lane_total)(&sum), plan.unit);
+    state->excess = scaled_sum(F(lane_total)(&excess), plan.unit);
+}
+
+/* ---- any beta, and gradients ---- */
+
+/* beta*gap(p, m) + (1 - beta)*gap(q, m) with m = beta*p + (1 - beta)*q, and the gaps themselves. */
+typedef struct {
+    REAL value, of_x, of_y;
+} F(js_class);
+
+/* Where p/m is not within a factor 2, the gap is that of the rounded m: the error of m has no effect of first order then. */
+static ALWAYS_INLINE F(js_class) F(js_gaps)(REAL p, REAL q, REAL difference, REAL beta, REAL rest) {
+    REAL middle = F(fma)(beta, p, rest * q), of_x = F(gap_between)(p, middle, rest * difference, p - middle),
+         of_y = F(gap_between)(q, middle, -beta * difference, q - middle);
+    return (F(js_class)){F(fma)(beta, of_x, rest * of_y), of_x, of_y};
+}
+
+/* The value is for doubles: where p/q is near 2 or 1/2, gaps of floats have too few digits. */
+static void F(js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
+    REAL padded_x[STEP], padded_y[STEP], value[STEP], of_x[STEP], of_y[STEP];
+    F(pair_step) step;
+    F(pair_plan) plan = F(plan_pair)(row);
+    F(lanes) sum = {{0}}, sum_x = {{0}}, sum_y = {{0}}, excess = {{0}};
+    for (ptrdiff_t i = 0; i < length; i += STEP) {
+        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x);
+        const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
+        F(look_at_pair)(&step, a, b, &plan, 0);
+        for (int j = 0; j < STEP; j++) {
+            F(js_class) one = F(js_gaps)(step.p[j], step.q[j], step.difference[j], plan.beta, plan.rest);
+            of_x[j] = one.of_x;
+            of_y[j] = one.of_y;
+            value[j] = one.value;
+        }
+        F(fold)(&sum, value);
+        F(fold)(&sum_x, of_x);
+        F(fold)(&sum_y, of_y);
+        F(fold)(&excess, step.difference);
+        if (!F(ends_run)(i, length)) continue;
+        F(end_run)(&sum);
+        F(end_run)(&sum_x);
+        F(end_run)(&sum_y);
+        F(end_run)(&excess);
+    }
+    state->value = F(lane_total)(&sum);
+    state->of_x = F(lane_total)(&sum_x);
+    state->of_y = F(lane_total)(&sum_y);
+    state->excess = F(lane_total)(&excess);
+}
+
+static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
+    int is_even = has_even_terms(row, (double)row->temperature->F(of).limit);
+    if (row->is_written || !is_even) F(js_sweep)(state, x, y, length, row);
+    if (is_even) F(even_js_sweep)(state, x, y, length, row);
+}
+
+/* The same in double, for any beta, and for sums so small that floats may have left the normal numbers. */
+static void F(js_wide_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row);
