@@ -1,5 +1,6 @@
 """The same bits for every number of threads, for rows apart or together, and on every CPU level that has FMA."""
 
+import logit_rows
 import numpy as np
 import pytest
 from cpu_levels import LEVELS_WITH_FMA, call
@@ -136,3 +137,24 @@ def test_a_comparison_does_not_depend_on_threads_or_layout():
                     part = slice(3, 5)
                     some = logits.compare_rows(x[part], y[part], None if target is None else target[part])
                     np.testing.assert_array_equal(some, one[part])
+
+
+@pytest.mark.parametrize("kind", logit_rows.FLOATS)
+@pytest.mark.parametrize("length", (1, 10, 128, 129, 3_000, 9_001))
+def test_a_comparison_has_the_bits_of_the_functions(length, kind):
+    """Of every kind of row, also those whose KL is infinite or is none, and with some of their classes left out."""
+    x, y = logit_rows.tables(logit_rows.LOGIT_ROWS, length, kind)
+    told = logit_rows.told(kind)
+    nothing, some = np.zeros(x.shape, bool), np.random.default_rng(length).random(x.shape) < 0.3
+    for mask in (None, nothing, some):
+        one, two = (x, y) if mask is None else (np.ma.array(x, mask=mask), np.ma.array(y, mask=mask))
+        rows = logits.compare_rows(one, two, **told)
+        expected = {
+            "kl": logits.kl_divergence(one, two, **told),
+            "reverse_kl": logits.kl_divergence(two, one, **told),
+            "js": logits.js_divergence(one, two, **told),
+            "entropy_x": logits.entropy(one, **told),
+            "entropy_y": logits.entropy(two, **told),
+        }
+        for name, values in expected.items():
+            np.testing.assert_array_equal(rows[name], values, name)

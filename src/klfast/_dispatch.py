@@ -6,7 +6,7 @@ import numpy as np
 
 from klfast import _checks, _kernels, _layout, _threads
 
-OPERATIONS = _kernels.OPERATIONS
+OPERATIONS, SHORT_ROW = _kernels.OPERATIONS, _kernels.SHORT_ROW
 NO_PARAMETERS = {}
 
 
@@ -108,13 +108,15 @@ def run(
     counted=None,
     excluded=None,
     left_out=None,
+    kl=None,
 ):
     """Let the kernels fill in `results`, and `outputs` of the inputs' size, task by task. Everything is checked.
 
     `results` is C-contiguous; `gradients` holds what the gradient of each row is multiplied by. Where `counted` (bools of the
     shape of the results) is False, results and outputs may stay what they are. `excluded` are, for each row, places that are
     left out of it, as by a mask: (rows, places of a row), in order. `left_out`, doubles of the same shape, takes what stands
-    there in a single input.
+    there in a single input. `kl`, as many doubles as results, takes the KL of logits beside their Jensen-Shannon divergence,
+    which is found from it; rows must be longer than SHORT_ROW.
     """
     shape = inputs[0].array.shape
     if 0 in (shape[axis] for axis in axes):
@@ -144,6 +146,8 @@ def run(
         if excluded is not None:
             more["excluded"] = excluded[mine]
             more["left_out"] = None if left_out is None else left_out[mine]
+        if kl is not None:
+            more["kl"] = kl[mine]
         _kernels.reduce(
             OPERATIONS[operation],
             compute,

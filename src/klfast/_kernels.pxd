@@ -32,6 +32,7 @@ cdef extern from "kernels.h" nogil:
         const Py_ssize_t *excluded
         Py_ssize_t excluded_count
         double *left_out
+        double *kl
         Py_ssize_t outer_count, row_count, length, label_count
         klfast_parameters parameters
         int operation_id, type
@@ -64,7 +65,7 @@ cdef extern from "kernels.h" nogil:
         RAW_CHI2_DIVERGENCE, RENYI_DIVERGENCE
         LOGITS_KL_DIVERGENCE, LOGITS_JS_DIVERGENCE, LOGITS_ENTROPY, LOGITS_LOGSUMEXP, LOGITS_SOFTMAX, LOGITS_LOG_SOFTMAX
         LOGITS_CROSS_ENTROPY, LOGITS_SMOOTHED_CROSS_ENTROPY, LOGITS_SOFT_CROSS_ENTROPY, LOGITS_TOKEN_LOGPROBS
-        FLOAT32, FLOAT64, KLFAST_TARGETS
+        FLOAT32, FLOAT64, KLFAST_TARGETS, KLFAST_SHORT_ROW
         ENTR, REL_ENTR, KL_DIV
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
     void klfast_find_targets(klfast_target *)

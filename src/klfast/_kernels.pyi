@@ -6,6 +6,7 @@ import numpy as np
 Laid = tuple[np.ndarray, tuple[int, int, int]]
 
 OPERATIONS: dict[str, int]
+SHORT_ROW: int
 ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
 ELEMENTS: dict[str, int]
@@ -40,6 +41,8 @@ def reduce(
     gradients: np.ndarray | None = None,
     counted: np.ndarray | None = None,
     excluded: np.ndarray | None = None,
+    left_out: np.ndarray | None = None,
+    kl: np.ndarray | None = None,
 ) -> None: ...
 def terms(
     operation_id: int,

@@ -52,6 +52,9 @@ OPERATIONS = {
 
 # ---- the CPU level, chosen once ----
 
+# Rows up to this length are computed side by side, where the operation has a way to.
+SHORT_ROW = KLFAST_SHORT_ROW
+
 cdef klfast_target targets[3]
 cdef const klfast_level *chosen = NULL
 cdef str chosen_name
@@ -291,7 +294,7 @@ cdef void begin(klfast_rows *rows) noexcept:
     rows.counted = NULL
     rows.excluded = NULL
     rows.excluded_count = 0
-    rows.left_out = NULL
+    rows.left_out = rows.kl = NULL
     rows.label_count, rows.is_capped = 1, 0
     rows.parameters = usual_parameters
 
@@ -307,7 +310,7 @@ cdef klfast_parameters told(dict parameters) except *:
 def reduce(int operation_id, int compute, shape, arrays, elements, mask, double[::1] out, int n_threads, dict parameters,
            outputs=(), output_elements=(), labels=None, int label_element=0, const double[::1] label_weights=None,
            const double[::1] gradients=None, const unsigned char[::1] counted=None,
-           const Py_ssize_t[:, ::1] excluded=None, double[:, ::1] left_out=None):
+           const Py_ssize_t[:, ::1] excluded=None, double[:, ::1] left_out=None, double[::1] kl=None):
     """Writes one number per row of the arrays into out, or one for each of its labels.
 
     One or two arrays, each with its strides, of the same `shape` (outer rows, rows, length), and the numbers of their element
@@ -315,7 +318,8 @@ def reduce(int operation_id, int compute, shape, arrays, elements, mask, double[
     take results of the arrays' size, one for each array; None where one is not wanted. `labels` has the shape (rows, labels
     of a row), contiguous; `label_weights` and `gradients` one number for each row. Rows where `counted` is 0 are left alone,
     results and outputs. `excluded` holds for every row the places that are as if masked, in order; of a single array, what
-    stands in them is written to `left_out`.
+    stands in them is written to `left_out`. `kl` takes the KL of each row, of Jensen-Shannon of
+    logits and where rows are longer than SHORT_ROW.
     """
     cdef klfast_rows rows
     cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
@@ -340,6 +344,8 @@ def reduce(int operation_id, int compute, shape, arrays, elements, mask, double[
         rows.excluded, rows.excluded_count = &excluded[0, 0], excluded.shape[1]
         if left_out is not None:
             rows.left_out = &left_out[0, 0]
+    if kl is not None:
+        rows.kl = &kl[0]
     if len(outputs) > 0 and outputs[0] is not None:
         first = Memory(outputs[0], output_elements[0], True)
         rows.out_a = first.array

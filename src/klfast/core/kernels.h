@@ -174,6 +174,7 @@ typedef struct {
     const ptrdiff_t *excluded;   /* for each row `excluded_count` places, in order, that are as if masked; NULL for none */
     ptrdiff_t excluded_count;
     double *left_out;            /* takes what stands in a's excluded places, where b is not another array; or NULL */
+    double *kl;                  /* Jensen-Shannon of logits, no tiles: takes the KL of each row, found on the way; or NULL */
     ptrdiff_t outer_count, row_count, length, label_count;
     klfast_parameters parameters;
     int operation_id, type;

@@ -184,6 +184,12 @@ static int lower_scores(const logits_kl_state *s, klfast_row *row) {
     return 1;
 }
 
+static double kl_of(const logits_kl_state *s, const klfast_row *row) {
+    if (s->flags & IS_INFINITE) return HUGE_VAL;
+    return sum_value(s->gap) / sum_value(s->total) / row->scale_p +
+           (s->lonely_y.count > 0 ? softplus(log_lonely_share(s, row)) : 0.0);
+}
+
 /* For a gradient, rows far apart are walked once more, for both softmaxes. */
 static int finish_kl(const klfast_state *state, klfast_row *row, double *result) {
     const logits_kl_state *s = &state->pair.kl;
@@ -195,11 +201,7 @@ static int finish_kl(const klfast_state *state, klfast_row *row, double *result)
     row->is_undefined = has_no_kl(s);
     if (row->is_undefined) return 0;
     if (lower_scores(s, row)) return 1;
-    if (s->flags & IS_INFINITE) row->value = HUGE_VAL;
-    else
-        row->value = sum_value(s->gap) / sum_value(s->total) / row->scale_p +
-                     (s->lonely_y.count > 0 ? softplus(log_lonely_share(s, row)) : 0.0);
-    *result = row->value;
+    *result = row->value = kl_of(s, row);
     if (!row->is_written) return 0;
     if (is_close(s, row)) settle_from_kl(s, row);
     else row->walk = WALK_SUMS;
@@ -264,9 +266,11 @@ static int finish_js(const klfast_state *state, klfast_row *row, double *result)
     }
     *result = row->value = row->value_y = NAN;
     if (walk == WALK_FAST) {
+        row->kl = NAN;
         row->is_undefined = has_no_kl(&s->kl);
         if (row->is_undefined) return 0;
         if (lower_scores(&s->kl, row)) return 1;
+        row->kl = kl_of(&s->kl, row);
         if (is_close(&s->kl, row)) settle_from_kl(&s->kl, row);
         if (is_close(&s->kl, row) && s->kl.gap.high == 0 && s->kl.lonely_y.count == 0) { /* the same distribution */
             *result = row->value = row->value_y = 0.0;

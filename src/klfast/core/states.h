@@ -158,6 +158,7 @@ typedef struct {
     /* What a gradient is written from; that of Jensen-Shannon is summed with it, too. exp(x/T) of the row adds up to
      * total_x*exp(largest_x/T); log(p/q) is (x - y - offset)/T + inside. */
     double largest_x, largest_y, total_x, total_y, log_total, offset, offset_low, inside, value, value_y;
+    double kl; /* Jensen-Shannon: what the first walk found */
     /* Cross-entropy: the gradient is scale_of_p*p + scale_of_b*b, and at the label this; 1 - p of the largest. */
     double scale_of_p, scale_of_b, at_label, others;
     ptrdiff_t label; /* -1 where there is none */

@@ -219,6 +219,7 @@ static int finish_group(klfast_group *group, const klfast_rows *rows, const klfa
         if (rows->label_count > 1) finish_labels(group, rows, &states[k], k, mine + k * rows->label_count);
         else group->is_done[k] = !rows->operation->finish(&states[k], &group->told[k], &mine[k]);
         is_left |= !group->is_done[k];
+        if (rows->kl) rows->kl[first_row(rows, group) + k] = group->told[k].kl;
     }
     return is_left;
 }

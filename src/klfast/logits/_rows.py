@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from klfast import _checks, _checks_labels, _layout, _threads
-from klfast._dispatch import run
+from klfast._dispatch import SHORT_ROW, run
 from klfast._side_by_side import side_by_side
 from klfast.logits._cross_entropy import cross_entropy
 
@@ -119,10 +119,16 @@ def _slabs(shape, itemsize):
 
 def _fill(figures, slabs, mask, ids, n_threads):
     """All figures of one slab."""
+    # The KL of rows that are not short is found on the way to their Jensen-Shannon divergence.
+    kl = np.empty(figures.size) if slabs[0].array.shape[-1] > SHORT_ROW else None
     for name, (operation, places) in REDUCTIONS.items():
-        values = np.empty(figures.shape)
-        run(operation, [slabs[place] for place in places], mask, (values.ndim,), values, n_threads)
+        if name == "kl" and kl is not None:
+            continue
+        values, told = np.empty(figures.shape), {"kl": kl} if name == "js" else {}
+        run(operation, [slabs[place] for place in places], mask, (values.ndim,), values, n_threads, **told)
         figures[name] = values
+    if kl is not None:
+        figures["kl"] = kl.reshape(figures.shape)
     for name, one in zip("xy", slabs):
         figures[f"top_{name}"] = _top(one, mask, np.isnan(figures[f"entropy_{name}"]))
         if ids is not None:
