@@ -142,7 +142,7 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
             REAL small = d < 1 ? d : 1;
             small = small > -1 ? small : -1;
             REAL near = F(fma)(-small * small, F(wide_exp_polynomial)(-small), small), far = 1 - power * growth[j];
-            REAL lost = (d <= 1) & (d >= -1) ? near : far;
+            REAL lost = ((d <= 1) & (d >= -1)) ? near : far;
             to_x[i + j] = unit[j] * (p * (d - kl[j]));
             to_y[i + j] = -unit[j] * (p * lost);
         }

@@ -117,7 +117,7 @@ static unsigned F(tile_softmax)(double *result, const void *logits, const void *
     for (ptrdiff_t i = 0; is_any_sure && i < length; i += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++)
-            out[i + j] = is_sure[j] & (x[i + j] == tile.largest[j]) ? likeliest[j] : out[i + j];
+            out[i + j] = (is_sure[j] & (x[i + j] == tile.largest[j])) ? likeliest[j] : out[i + j];
     }
     return lane_bits(tile.is_sound, LANES);
 }

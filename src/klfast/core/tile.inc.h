@@ -109,7 +109,7 @@ static NOINLINE void F(wide_line_products)(double *result, const REAL *a, const 
 
 /* What the sweeps take at least: of c*q and of q. NaN, which nothing compares with, for a constant c out of range. */
 static ALWAYS_INLINE REAL F(least_weight)(REAL c) {
-    return (c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT) ? LOWEST_WEIGHT : NAN;
+    return ((c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT)) ? LOWEST_WEIGHT : NAN;
 }
 
 /* c = sum p / sum q for every lane, in two parts. */
@@ -256,7 +256,7 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     for (int j = 0; j < LANES; j++) {
         row.c[j] = (REAL)q_sum[j];
         row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
-        lowest[j] = (row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM) ? SMALLEST_NORMAL : NAN;
+        lowest[j] = ((row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM)) ? SMALLEST_NORMAL : NAN;
     }
     F(tile_cross_terms)(&tile, &sums, p, q, length, &row);
     F(tile_judge)(&tile, &sums, lowest);
