@@ -8,7 +8,7 @@ static ALWAYS_INLINE REAL F(held_near)(REAL d) {
     return held > -JS_NEAR ? held : -JS_NEAR;
 }
 
-/* (p*log(p/m) + q*log(q/m))/2 with m = (p + q)/2, for d = log(p/q), |d| <= JS_NEAR. */
+/* (p*log(p/m) + q*log(q/m))/2 with m = (p + q)/2, for d = log(p/q), |d| <= JS_NEAR. Largest error as below. */
 static ALWAYS_INLINE REAL F(js_near)(REAL p, REAL d) { return p * (d * d * F(js_of_ratio_polynomial)(d)); }
 
 /* The same for any d: beyond, with v the smaller of p and q over the larger, larger*((1 + v)*log(2/(1 + v)) - v*|d|)/2, where
@@ -21,7 +21,7 @@ static ALWAYS_INLINE REAL F(js_of_ratio)(REAL p, REAL q, REAL d) {
     return size <= JS_NEAR ? near : far;
 }
 
-/* p - q for |d| <= JS_NEAR. */
+/* p - q for |d| <= JS_NEAR. Largest error, not counting those of p and d: 4 u. */
 static ALWAYS_INLINE REAL F(difference_near)(REAL p, REAL d) {
     REAL whole = p * d;
     return F(fma)(-whole, d * F(widest_exp_polynomial)(-d), whole);
