@@ -52,9 +52,6 @@ OPERATIONS = {
 
 # ---- the CPU level, chosen once ----
 
-# Rows up to this length are computed side by side, where the operation has a way to.
-SHORT_ROW = KLFAST_SHORT_ROW
-
 cdef klfast_target targets[3]
 cdef const klfast_level *chosen = NULL
 cdef str chosen_name
@@ -112,6 +109,9 @@ BFLOAT16_ELEMENTS = {name: number - 2 * UINT16 + 2 * BRAIN for name, number in E
 
 
 # ---- the rows of a call, shared out over threads ----
+
+# Rows up to this length are computed side by side, where the operation has a way to.
+SHORT_ROW = KLFAST_SHORT_ROW
 
 # Below this many elements a call is not worth waking threads for.
 cdef enum:
@@ -318,8 +318,7 @@ def reduce(int operation_id, int compute, shape, arrays, elements, mask, double[
     take results of the arrays' size, one for each array; None where one is not wanted. `labels` has the shape (rows, labels
     of a row), contiguous; `label_weights` and `gradients` one number for each row. Rows where `counted` is 0 are left alone,
     results and outputs. `excluded` holds for every row the places that are as if masked, in order; of a single array, what
-    stands in them is written to `left_out`. `kl` takes the KL of each row, of Jensen-Shannon of
-    logits and where rows are longer than SHORT_ROW.
+    stands in them is written to `left_out`. With Jensen-Shannon of logits `kl` takes the KL of rows longer than SHORT_ROW.
     """
     cdef klfast_rows rows
     cdef Memory a = Memory(arrays[0], elements[0]), b = Memory(arrays[len(arrays) - 1], elements[len(arrays) - 1])
