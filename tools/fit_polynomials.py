@@ -39,9 +39,9 @@ def js_series(z):
     return ((1 + s) * mp.log1p(s) + (1 - s) * mp.log1p(-s)) / (2 * z)
 
 
-def js_far_series(v):
-    """(2-v)*log(2-v)/2: the smooth part of the above where s = 1 - v is large."""
-    return (2 - v) * mp.log(2 - v) / 2
+def js_far_series(h):
+    """(1-h)*log(2*(1-h)): the smooth part of z times the above where s = 1 - 2h is large."""
+    return (1 - h) * mp.log(2 * (1 - h))
 
 
 def js_of_ratio_series(d):
@@ -172,7 +172,7 @@ POLYNOMIALS = [
         {"f32": 7},
         "((1+s)log(1+s) + (1-s)log(1-s))/(2z) with z = s*s, |s| <= 0.65",
     ),
-    ("js_far_polynomial", "v", js_far_series, "0", "0.36", {"f32": 6}, "(2-v)*log(2-v)/2, 0 <= v <= 0.36"),
+    ("js_far_polynomial", "h", js_far_series, "0", "0.18", {"f32": 6}, "(1-h)*log(2*(1-h)), 0 <= h <= 0.18"),
     (
         "js_of_ratio_polynomial",
         "d",

@@ -4,34 +4,7 @@
  * lost when p and q are close. One loop serves long rows and tiles (short rows, one in each lane). It takes zeros; what it
  * cannot do is noticed at the end of the block, and done by the functions of unusual_comparison.h. */
 
-#if CARRY
-/* Of the middle (p + c*q)/2, whose rounding has no effect of first order. */
-static ALWAYS_INLINE double js_term_f64(double p, double cq, double d) {
-    double half = 0.5 * d, middle = 0.5 * (p + cq);
-    return gap_from_f64(p, middle, half) + gap_from_f64(cq, middle, -half);
-}
-#else
-/* m*J(s) with m = p + c*q, s = d/m, J(s) = ((1+s)log(1+s) + (1-s)log(1-s))/2: d*s times a series in s*s up to |s| = 0.645, for
- * d knows more than s; beyond, with v = 1 - |s| = 2*min(p, c*q)/m, what is smooth in v as a polynomial, and v*log(v)/2, which
- * cancel each other the more the larger v is. One division for both: `inverse` is 1/m. */
-static ALWAYS_INLINE float js_inverse_f32(float p, float cq) {
-    float m = p + cq;
-    return 1 / (m > SMALLEST_NORMAL ? m : SMALLEST_NORMAL);
-}
-
-static ALWAYS_INLINE float js_from_inverse_f32(float p, float cq, float d, float inverse) {
-    float m = p + cq, s = d * inverse, v = 2 * (p < cq ? p : cq) * inverse;
-    int32_t field = (bits_f32(v) - TWO_THIRDS_BITS) & EXPONENT_MASK;
-    float t = from_bits_f32(bits_f32(v) - field) - 1, k = exponent_f32(field);
-    float log_v = fma_f32(k, LN2_PER_FIELD, t * log1p_polynomial_f32(t));
-    float near = d * s * js_polynomial_f32(s * s), far = m * fma_f32(0.5f * v, log_v, js_far_polynomial_f32(v));
-    return v > 0.355f ? near : far;
-}
-
-static ALWAYS_INLINE float js_term_f32(float p, float cq, float d) {
-    return js_from_inverse_f32(p, cq, d, js_inverse_f32(p, cq));
-}
-#endif
+#include "js.inc.h"
 
 /* f(p, c*q); d = p - c*q. Largest error 7.5 u (Jensen-Shannon), 7 u (Hellinger), 1 u (total variation; 2 u without FMA),
  * 6 u (others). A p or q of 0 is taken, also both; where the answer is infinite it is not, and any number comes out. */
@@ -53,9 +26,10 @@ static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, 
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            REAL a = p[part + j], b = q[part + j], lower = a < b ? a : b, higher = a < b ? b : a;
-            REAL least = both ? (lower > 0 ? lower : higher > 0 ? higher : INFINITY) : b > 0 ? b : INFINITY;
-            sums->lowest[j] = least < sums->lowest[j] ? least : sums->lowest[j];
+            REAL a = p[part + j], b = q[part + j], lower = a < b ? a : b, lowest = sums->lowest[j];
+            REAL below_a = both ? F(just_below)(a) : INFINITY, below_b = F(just_below)(b);
+            lowest = below_a < lowest ? below_a : lowest;
+            sums->lowest[j] = below_b < lowest ? below_b : lowest;
             sums->largest[j] = lower > sums->largest[j] ? lower : sums->largest[j];
             sums->sign[j] |= F(bits)(a) | F(bits)(b);
         }
@@ -64,21 +38,10 @@ static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, 
 
 static ALWAYS_INLINE void F(comparison_terms)(REAL *restrict term, const REAL *restrict p, const REAL *restrict q,
                                               const REAL *restrict d, const F(constants) *restrict row, const int kind) {
-#if !CARRY
-    if (kind == JENSEN_SHANNON) { /* a long chain behind a division */
-        for (int part = 0; part < STEP; part += LANES) {
-            AS_LOOP
-            for (int j = 0; j < LANES; j++) term[part + j] = js_inverse_f32(p[part + j], row->c[j] * q[part + j]);
-        }
-        END_OF_STAGE;
-        for (int part = 0; part < STEP; part += LANES) {
-            AS_LOOP
-            for (int j = 0; j < LANES; j++)
-                term[part + j] = js_from_inverse_f32(p[part + j], row->c[j] * q[part + j], d[part + j], term[part + j]);
-        }
+    if (kind == JENSEN_SHANNON) {
+        F(js_terms_of_step)(term, p, q, d, row->c);
         return;
     }
-#endif
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++)

@@ -62,29 +62,37 @@ typedef struct {
     INTEGER field; /* of k */
 } F(log_parts);
 
-static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
-    F(log_parts) parts;
-    INTEGER difference = F(bits)(a) - F(bits)(b);
-    INTEGER field = F(field_between)(difference);
+/* s, and the exponent field of the power of two that a has lost. */
+static ALWAYS_INLINE REAL F(log_slope)(REAL a, REAL b, REAL d, INTEGER *lost) {
+    INTEGER field = F(field_between)(F(bits)(a) - F(bits)(b));
     REAL scaled = F(from_bits)(F(bits)(a) - field), apart = scaled - b, sum = scaled + b;
     REAL distance = field ? apart : d;
-    sum = sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL;
-    parts.field = field;
-    parts.k = F(exponent)(field);
-    parts.s = distance / sum;
-    REAL z = parts.s * parts.s;
-    parts.tail = parts.s * z * F(middle_log_polynomial)(z);
-    return parts;
+    *lost = field;
+    return distance / (sum > SMALLEST_NORMAL ? sum : SMALLEST_NORMAL);
+}
+
+static ALWAYS_INLINE F(log_parts) F(log_parts_from)(REAL s, INTEGER field) {
+    REAL z = s * s;
+    return (F(log_parts)){F(exponent)(field), s, s * z * F(middle_log_polynomial)(z), field};
+}
+
+static ALWAYS_INLINE F(log_parts) F(split_log)(REAL a, REAL b, REAL d) {
+    INTEGER field;
+    REAL s = F(log_slope)(a, b, d, &field);
+    return F(log_parts_from)(s, field);
 }
 
 /* a*log(a/b) - a + b, never negative, given d = a - b, and what to take for it where a and b are not within a factor 2. Domain
  * and largest error as those of gap. */
-static ALWAYS_INLINE REAL F(gap_between)(REAL a, REAL b, REAL d, REAL far_d) {
-    F(log_parts) parts = F(split_log)(a, b, d);
+static ALWAYS_INLINE REAL F(gap_of_parts)(REAL a, F(log_parts) parts, REAL d, REAL far_d) {
     REAL near_base = parts.s * d;
     REAL far_base = F(fma)(a, F(fma)(parts.k, LN2_PER_FIELD, 2 * parts.s), -far_d);
     REAL base = parts.field ? far_base : near_base;
     return F(fma)(a, parts.tail, base);
+}
+
+static ALWAYS_INLINE REAL F(gap_between)(REAL a, REAL b, REAL d, REAL far_d) {
+    return F(gap_of_parts)(a, F(split_log)(a, b, d), d, far_d);
 }
 
 static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) { return F(gap_between)(a, b, d, d); }

@@ -246,14 +246,14 @@ static inline float js_polynomial_f32(float z) {
     return value;
 }
 
-/* (2-v)*log(2-v)/2, 0 <= v <= 0.36; relative error 2.7e-8. */
-static inline float js_far_polynomial_f32(float v) {
-    float value = 0x1.25c2c00000000p-9f;
-    value = fma_f32(value, v, 0x1.43d89a0000000p-8f);
-    value = fma_f32(value, v, 0x1.5606620000000p-6f);
-    value = fma_f32(value, v, 0x1.fffdba0000000p-4f);
-    value = fma_f32(value, v, -0x1.b172180000000p-1f);
-    value = fma_f32(value, v, 0x1.62e4300000000p-1f);
+/* (1-h)*log(2*(1-h)), 0 <= h <= 0.18; relative error 2.7e-8. */
+static inline float js_far_polynomial_f32(float h) {
+    float value = 0x1.25c2c00000000p-4f;
+    value = fma_f32(value, h, 0x1.43d89a0000000p-4f);
+    value = fma_f32(value, h, 0x1.5606620000000p-3f);
+    value = fma_f32(value, h, 0x1.fffdba0000000p-2f);
+    value = fma_f32(value, h, -0x1.b172180000000p+0f);
+    value = fma_f32(value, h, 0x1.62e4300000000p-1f);
     return value;
 }
 
