@@ -27,7 +27,8 @@ X86_LEVELS = {
     "x86_64_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
 # The chains of operations of a step are long and do not depend on each other: laid side by side they leave the CPU less to
-# reorder, 5 to 10 % of the time on Intel with AVX-512, up to 20 % on AMD's Zen 3 with AVX2. Clang does so anyway.
+# reorder, 5 to 10 % of the time on Intel with AVX-512, up to 20 % on AMD's Zen 3 with AVX2. Clang does so anyway. The
+# functions that it does no good say so (AS_WRITTEN).
 SIDE_BY_SIDE = ["-fschedule-insns", "-fsched-pressure"]
 # GCC clears and copies small arrays with string instructions, which take longer to begin than the work takes: up to 17 % of a
 # row of a thousand entries on Zen 3.

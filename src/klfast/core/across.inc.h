@@ -255,14 +255,18 @@ static NOINLINE void F(across_sums)(klfast_state *const *states, const klfast_st
     F(across)(states, strip, told, taken, F(ONLY_SUMS));
 }
 
-#define ACROSS(NAME, OPERATION) \
+#define ACROSS(NAME, OPERATION, HOW) \
+    static HOW void F(across_fast_##NAME)(klfast_state *const *states, const klfast_strip *strip, \
+                                          const klfast_row *const *told, unsigned *taken) { \
+        F(across)(states, strip, told, taken, OPERATION); \
+    } \
     static void F(across_##NAME)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told, \
                                  unsigned *taken) { \
         if (told[0]->walk == WALK_SUMS) F(across_sums)(states, strip, told, taken); \
-        else F(across)(states, strip, told, taken, OPERATION); \
+        else F(across_fast_##NAME)(states, strip, told, taken); \
     }
-ACROSS(kl_divergence, KL_DIVERGENCE)
-ACROSS(raw_kl_divergence, RAW_KL_DIVERGENCE)
-ACROSS(cross_entropy, CROSS_ENTROPY)
-ACROSS(entropy, ENTROPY)
+ACROSS(kl_divergence, KL_DIVERGENCE, AS_WRITTEN)
+ACROSS(raw_kl_divergence, RAW_KL_DIVERGENCE, AS_WRITTEN)
+ACROSS(cross_entropy, CROSS_ENTROPY, NOINLINE)
+ACROSS(entropy, ENTROPY, NOINLINE)
 #undef ACROSS

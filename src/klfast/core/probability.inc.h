@@ -264,23 +264,23 @@ static ALWAYS_INLINE void F(divergence_sweep)(F(sweep) *sums, const REAL *p, con
 }
 
 /* One variant of each loop, so that each is compiled once. Without a constant the bits are those of the constant 1. */
-static NOINLINE void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                         const F(constants) *row) {
     F(divergence_sweep)(s, p, q, length, row, 0, F(SCALED));
 }
-static NOINLINE void F(unscaled_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(unscaled_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                                  const F(constants) *row) {
     F(divergence_sweep)(s, p, q, length, row, 0, F(UNSCALED));
 }
-static NOINLINE void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                            const F(constants) *row) {
     F(divergence_sweep)(s, p, q, length, row, 1, F(SCALED));
 }
-static NOINLINE void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(raw_divergence_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                             const F(constants) *row) {
     F(divergence_sweep)(s, p, q, length, row, 0, F(RAW));
 }
-static NOINLINE void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(raw_divergence_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                                const F(constants) *row) {
     F(divergence_sweep)(s, p, q, length, row, 1, F(RAW));
 }

@@ -151,14 +151,14 @@ static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL
     F(add_lines)(&sums->second, second, length);
 }
 
-static NOINLINE void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
+static AS_WRITTEN void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
     F(tile_gaps)(s, p, q, length, row, 0, F(SCALED));
 }
-static NOINLINE void F(tile_gaps_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+static AS_WRITTEN void F(tile_gaps_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
                                           const F(constants) *row) {
     F(tile_gaps)(s, p, q, length, row, 1, F(SCALED));
 }
-static NOINLINE void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
+static AS_WRITTEN void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
     F(tile_gaps)(s, p, q, length, row, 1, F(RAW));
 }
 
