@@ -163,6 +163,20 @@ def test_terms_of_comparisons(library, fma, kind, name):
         assert_within(units, kind, call(library(fma), name, kind, a, b), lambda a, b: exact(a, constant * b), (a, b))
 
 
+@pytest.mark.parametrize("fma", BUILDS)
+def test_js_of_a_step_does_not_tell_how_it_was_walked(library, fma):
+    """Steps that are near throughout have the bits of their elements elsewhere, and so has the one element that is not."""
+    random = np.random.default_rng(8)
+    q = np.exp2(random.uniform(-20, 20, 64 * 40)).astype(np.float32)
+    p = (0.7 * q * np.exp2(random.uniform(-1.5, 1.5, len(q)))).astype(np.float32)
+    p[64 * 10 : 64 * 20 : 64] *= 100
+    p[64 * 20 + 13 : 64 * 30 : 64] = 0
+    q[64 * 30 + 63 :: 64] = 0
+    alone = call(library(fma), "jensen_shannon", "f32", p, q)
+    for name in ("js_watched", "js_unwatched"):
+        np.testing.assert_array_equal(call(library(fma), name, "f32", p, q), alone)
+
+
 @pytest.mark.parametrize("kind", UNIT)
 @pytest.mark.parametrize("fma", BUILDS)
 def test_gap_of_zero_and_of_equals(library, fma, kind):

@@ -37,9 +37,10 @@ static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, 
 }
 
 static ALWAYS_INLINE void F(comparison_terms)(REAL *restrict term, const REAL *restrict p, const REAL *restrict q,
-                                              const REAL *restrict d, const F(constants) *restrict row, const int kind) {
+                                              const REAL *restrict d, const F(constants) *restrict row, int *restrict later,
+                                              const int kind) {
     if (kind == JENSEN_SHANNON) {
-        F(js_terms_of_step)(term, p, q, d, row->c);
+        F(js_terms_of_step)(term, p, q, d, row->c, later);
         return;
     }
     for (int part = 0; part < STEP; part += LANES) {
@@ -50,14 +51,14 @@ static ALWAYS_INLINE void F(comparison_terms)(REAL *restrict term, const REAL *r
 }
 
 static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
-                                             const F(constants) *restrict row, const int kind) {
+                                             const F(constants) *restrict row, int *restrict later, const int kind) {
     REAL first[STEP], second[STEP];
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++)
             second[part + j] = F(fma)(-row->c_low[j], q[part + j], F(difference)(p[part + j], row->c[j], q[part + j]));
     }
-    F(comparison_terms)(first, p, q, second, row, kind);
+    F(comparison_terms)(first, p, q, second, row, later, kind);
     if (kind == JENSEN_SHANNON) F(watch_both)(local, p, q, 1);
     else if (kind == TOTAL_VARIATION || kind == HELLINGER) F(watch_both)(local, p, q, 0);
     else F(watch)(local, p, q, 1);
@@ -70,6 +71,7 @@ static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restri
 static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
                                               const F(constants) *row, const int kind) {
     F(sweep) local;
+    int later = 0; /* for how many steps what is watched for is not */
     F(begin_sweep)(&local);
     /* whose terms may be off by nearly all that is promised */
     const ptrdiff_t run = kind == JENSEN_SHANNON || kind == HELLINGER ? CLOSE_RUN : RUN_LENGTH;
@@ -78,7 +80,7 @@ static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, con
         for (ptrdiff_t r = i; r < whole && r < i + run; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             F(prefetch_step)(&row->ahead_q, r);
-            F(comparison_step)(&local, p + r, q + r, row, kind);
+            F(comparison_step)(&local, p + r, q + r, row, &later, kind);
         }
         F(end_runs)(&local);
     }
@@ -86,7 +88,8 @@ static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, con
         REAL last_p[STEP], last_q[STEP];
         F(padded_step)(last_p, p + whole, length - whole, 0);
         F(padded_step)(last_q, q + whole, length - whole, 0);
-        F(comparison_step)(&local, last_p, last_q, row, kind);
+        later = 1; /* a variant less of the longest of steps */
+        F(comparison_step)(&local, last_p, last_q, row, &later, kind);
         F(end_runs)(&local);
     }
     F(store_sweep)(sums, &local);
