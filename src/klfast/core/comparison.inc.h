@@ -20,7 +20,23 @@ static ALWAYS_INLINE REAL F(comparison_term)(REAL p, REAL cq, REAL d, const int 
     return d * F(log_ratio_from)(p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, least, d);
 }
 
-/* `watch` where nothing is impossible, and it counts whether p and q have an event in common. For Jensen-Shannon small p
+/* A number less its last bit; of 0 a NaN, which no comparison takes for the smaller one. So what these sweeps watch for as the
+ * smallest entry but zero is what lies just below it. */
+static ALWAYS_INLINE REAL F(just_below)(REAL x) { return F(from_bits)(F(bits)(x) - 1); }
+
+static ALWAYS_INLINE void F(watch_quotients)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q) {
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL a = p[part + j], b = q[part + j], below = F(just_below)(b);
+            sums->lowest[j] = below < sums->lowest[j] ? below : sums->lowest[j];
+            sums->sign[j] |= F(bits)(a) | F(bits)(b);
+            sums->impossible[j] |= F(bits)(below) & ~(F(bits)(a) - 1); /* negative where b is zero and a is not */
+        }
+    }
+}
+
+/* The same where nothing is impossible, and it counts whether p and q have an event in common. For Jensen-Shannon small p
  * are as bad as small q (`both`). */
 static ALWAYS_INLINE void F(watch_both)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int both) {
     for (int part = 0; part < STEP; part += LANES) {
@@ -61,8 +77,8 @@ static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restri
     F(comparison_terms)(first, p, q, second, row, later, kind);
     if (kind == JENSEN_SHANNON) F(watch_both)(local, p, q, 1);
     else if (kind == TOTAL_VARIATION || kind == HELLINGER) F(watch_both)(local, p, q, 0);
-    else F(watch)(local, p, q, 1);
-    if (kind == JEFFREYS) F(watch)(local, q, p, 1); /* p = 0 < q is as bad as q = 0 < p */
+    else F(watch_quotients)(local, p, q);
+    if (kind == JEFFREYS) F(watch_quotients)(local, q, p); /* p = 0 < q is as bad as q = 0 < p */
     F(fold)(&local->mass, p);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);

@@ -2,7 +2,7 @@
  * numbers, NaN) is noticed at the end of the block, and the block is done again: first by the careful variant of the
  * same loop, then, if need be, by the functions of unusual.h. So rare input costs only the block that it is in. */
 
-/* What a sweep gathers. `lowest`: the smallest q; `careful`: what is just below the smallest but zero. */
+/* What a sweep gathers. `lowest`: the smallest q; `careful`: the smallest but zero. */
 typedef struct {
     F(lanes) mass, first, second;
     REAL lowest[LANES], largest[LANES];
@@ -84,22 +84,15 @@ static ALWAYS_INLINE void F(store_sweep)(F(sweep) *to, const F(sweep) *from) {
     F(store_watch)(to, from);
 }
 
-/* A number by its last bit less; of 0 a NaN, which no comparison takes for the smaller one. */
-static ALWAYS_INLINE REAL F(just_below)(REAL x) { return F(from_bits)(F(bits)(x) - 1); }
-
 static ALWAYS_INLINE void F(watch_part)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        REAL a = p[j], b = q[j], low = careful ? F(just_below)(b) : b;
+        REAL a = p[j], b = q[j], low = careful ? (b > 0 ? b : INFINITY) : b;
         sums->lowest[j] = low < sums->lowest[j] ? low : sums->lowest[j];
         sums->sign[j] |= careful ? F(bits)(a) | F(bits)(b) : F(bits)(a);
         /* negative where b is zero and a is not */
         if (careful) sums->impossible[j] |= (F(bits)(b) - 1) & ~(F(bits)(a) - 1);
     }
-}
-
-static ALWAYS_INLINE void F(watch)(F(sweep) *sums, const REAL *restrict p, const REAL *restrict q, const int careful) {
-    for (int part = 0; part < STEP; part += LANES) F(watch_part)(sums, p + part, q + part, careful);
 }
 
 static ALWAYS_INLINE void F(end_runs)(F(sweep) *sums) {

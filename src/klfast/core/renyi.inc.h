@@ -57,8 +57,8 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
             beside[part + j] = a * row->limit[j];
         }
     }
-    watch_f64(local, p, q, 1);
-    watch_f64(local, q, beside, 1);
+    watch_quotients_f64(local, p, q);
+    watch_quotients_f64(local, q, beside);
     fold_f64(&local->mass, mass);
     fold_f64(&local->first, first);
     fold_f64(&local->second, second);
