@@ -4,7 +4,7 @@
 #endif
 #include "level.inc.h"
 
-enum { LANES_f32 = 16, STEP_f32 = 64 };
+enum { LANES_f32 = 16, STEP_f32 = 64 }; /* which real_end.inc.h has undefined by now */
 
 #define EACH(NAME, REAL, EXPRESSION)                                                                                   \
     void NAME(REAL *result, const REAL *a, const REAL *b, ptrdiff_t count) {                                           \

@@ -51,7 +51,7 @@ static ALWAYS_INLINE void js_terms_of_step_f64(double *restrict term, const doub
     }
 }
 #else
-enum { JS_STEPS_UNWATCHED = 7 };
+enum { JS_STEPS_UNWATCHED = 7 }; /* few enough to notice soon where rows become close */
 
 /* With m = p + c*q, s = d/m and the share h = min(p, c*q)/m: d*s times a series in s*s up to |s| = 0.645, for d knows more
  * than s; beyond, m*((1 - h)*log(2*(1 - h)) + h*log(2*h)), the first as a polynomial: they cancel each other the more the

@@ -28,7 +28,7 @@
 #endif
 
 /* For loops that GCC, which lays operations side by side before it gives them registers (setup.py), makes slower by it: with 16
- * registers too many of the values of a divergence go to memory, which costs 7 to 10 % of its time. */
+ * registers too many of the values of a divergence go to memory, which costs up to 10 % of its time. The bits are the same. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__AVX__) && !defined(__AVX512F__)
 #define AS_WRITTEN NOINLINE __attribute__((optimize("no-schedule-insns")))
 #else
