@@ -58,7 +58,23 @@ def one_heavy_entry(random, shape):
     return p, q
 
 
-KINDS = (counts, normalised, nearly_equal, with_zeros, with_unlike_columns, one_heavy_entry)
+def lowest_at_an_edge(random, shape):
+    """The least weight that a loop still takes, 2^-96 of floats and 2^-900 of doubles, a few units to either side of it: the
+    steps of a row, its last one, and strips of columns watch for it each in their own way."""
+    p, q = counts(random, shape)
+    columns = np.arange(shape[1])
+    q *= 2.0 ** random.integers(-2, 3, shape[1])
+    c = p.sum(axis=0) / q.sum(axis=0)
+    bits = np.where(columns % 2, 24, 53)
+    units = random.integers(-3, 4, shape[1]) * 2.0 ** (1 - bits)
+    edge = np.where(columns % 2, 2.0**-96, 2.0**-900) / np.where(columns % 3, np.minimum(c, 1.0), 1.0) * (1.0 + units)
+    place = random.choice([0, 1, shape[0] // 2, shape[0] - 2, shape[0] - 1], shape[1])
+    p[place, columns] = np.where(columns % 5, p[place, columns], edge)
+    q[place, columns] = edge
+    return p, q
+
+
+KINDS = (counts, normalised, nearly_equal, with_zeros, with_unlike_columns, one_heavy_entry, lowest_at_an_edge)
 
 
 @pytest.mark.parametrize("level", LEVELS)
