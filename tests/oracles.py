@@ -1,8 +1,8 @@
 """Exact values of every operation for one row, on the very bits of the input.
 
-Textbook formulas in mpmath arithmetic. Each is evaluated together with a bound on its rounding error, and again with more
-digits until that error cannot matter (at least 70 correct bits), so cancellation, however bad, costs time but no truth.
-The loops over elements use mpmath's raw numbers (`libmp`), which makes rows of 100,000 elements a matter of a second.
+Textbook formulas in ball arithmetic (FLINT's `arb`): every number carries a bound on its error, through every operation. A
+formula is evaluated again with more digits until that bound cannot matter (at least 70 correct bits), so cancellation,
+however bad, costs time but no truth.
 
 Results are mpmath numbers, or the floats nan and inf where that is the answer. Raw sums, which may cancel to nothing, also
 have a size: the sum of the absolute values of their terms.
@@ -13,6 +13,7 @@ import math
 
 import mpmath
 import numpy as np
+from flint import arb, ctx
 from mpmath import libmp
 
 NAN = mpmath.mpf("nan")
@@ -20,12 +21,10 @@ INFINITY = mpmath.mpf("inf")
 ZERO = mpmath.mpf(0)
 
 PRECISIONS = (128, 256, 640, 1400, 2800)  # in bits
-CORRECT = mpmath.ldexp(1, -70)
-# Far below the smallest double: what is known this well needs no relative accuracy.
-NOTHING = mpmath.ldexp(1, -1140)
-# |log| of any positive double is below 745; with a handful of roundings per term every sum below stays within this many
-# units of the last place of the total weight.
-ROUNDINGS = 2**14
+EXACT = 6000  # in bits, at which sums of doubles, differences of two and products of three round nothing
+CORRECT = arb(2) ** -70
+# Its square root is far below the smallest double: what is known this well needs no relative accuracy.
+NOTHING = arb(2) ** -2280
 
 
 # Probabilities or counts ---------------------------------------------------------------------------------------------
@@ -33,30 +32,30 @@ ROUNDINGS = 2**14
 
 def kl_divergence(p, q, normalize=True):
     """sum p*log(p/q) of the rows divided by their sums, or of the numbers as they are."""
-    if (special := _special(p, q, normalize)) is not None:
+    if (special := special_value(p, q, normalize)) is not None:
         return special
     if not normalize:
         return _raw(p, q, include_p=True)[0]
 
-    def evaluate(precision):
-        total, total_p, total_q, _ = _weighted_logs(p, q, precision, include_p=True)
-        return total / total_p + mpmath.log(total_q / total_p), ROUNDINGS
+    def evaluate():
+        terms, total_p, total_q = _weighted_logs(p, q, include_p=True)
+        return sum(terms) / total_p + (total_q / total_p).log()
 
-    return _certain(evaluate, lambda: _proportional(p, q))
+    return certain(evaluate, lambda: proportional(p, q))
 
 
 def cross_entropy(p, q, normalize=True):
     """-sum p*log q of the rows divided by their sums, or of the numbers as they are."""
-    if (special := _special(p, q, normalize)) is not None:
+    if (special := special_value(p, q, normalize)) is not None:
         return special
     if not normalize:
         return _raw(p, q, include_p=False)[0]
 
-    def evaluate(precision):
-        total, total_p, total_q, _ = _weighted_logs(p, q, precision, include_p=False)
-        return mpmath.log(total_q) - total / total_p, ROUNDINGS
+    def evaluate():
+        terms, total_p, total_q = _weighted_logs(p, q, include_p=False)
+        return total_q.log() - sum(terms) / total_p
 
-    return _certain(evaluate, lambda: np.count_nonzero(q) == 1)
+    return certain(evaluate, lambda: np.count_nonzero(q) == 1)
 
 
 def entropy(p, normalize=True):
@@ -71,7 +70,7 @@ def size_of_raw_terms(operation, p, q=None):
     return _raw(p, q, include_p=operation == "kl_divergence")[1]
 
 
-def _special(p, q, normalize):
+def special_value(p, q, normalize):
     """The answer if it is nan or inf, else None."""
     for weights in (p, q):
         if np.any(~(weights >= 0)) or np.any(np.isinf(weights)) or (normalize and not np.any(weights)):
@@ -80,49 +79,47 @@ def _special(p, q, normalize):
 
 
 def _raw(p, q, include_p):
-    """The raw sum, negated unless it is a KL, and its size."""
+    """The raw sum, negated unless it is a KL, and its size, against which it is certain: that is the promise for raw sums."""
+    sizes = [ZERO]
 
-    def evaluate(precision):
-        total, total_p, _, size = _weighted_logs(p, q, precision, include_p)
-        sizes.append(size)
-        # Measured against its size, which is what the promise for raw sums is about.
-        return (total, ROUNDINGS * total_p) if size else (ZERO, 0)
+    def evaluate():
+        terms, _, _ = _weighted_logs(p, q, include_p)
+        sizes.append(sum((abs(term) for term in terms), arb(0)))
+        return sum(terms, arb(0))
 
-    sizes = []
-    total = _certain(evaluate, lambda: False, lambda: sizes[-1])
-    return (total if include_p else -total), sizes[-1]
+    total = certain(evaluate, lambda: not np.any(p), lambda: sizes[-1])
+    return (total if include_p else -total), as_number(sizes[-1])
 
 
-def _weighted_logs(p, q, precision, include_p):
-    """sum p*(log p - log q), or sum p*log q without `include_p`; sum p; sum q; the sum of the absolute terms."""
+def _weighted_logs(p, q, include_p):
+    """The terms p*(log p - log q), or p*log q without `include_p`; sum p; sum q."""
     used = p > 0
-    weights, logs = _raw_numbers(p[used]), _logs(_as_bytes(q[used]), precision)
+    weights, logs = numbers(p[used]), _logs(as_bytes(q[used]), ctx.prec)
     if include_p:
-        of_p = _logs(_as_bytes(p[used]), precision)
-        logs = [libmp.mpf_sub(log_p, log_q, precision) for log_p, log_q in zip(of_p, logs, strict=True)]
-    terms = [libmp.mpf_mul(a, log, precision) for a, log in zip(weights, logs, strict=True)]
-    sums = _sum(terms, precision), _sum(weights, precision), _sum(_raw_numbers(q), precision)
-    return *sums, _sum(terms, precision, absolute=True)
+        logs = [log_p - log_q for log_p, log_q in zip(_logs(as_bytes(p[used]), ctx.prec), logs, strict=True)]
+    terms = [weight * log for weight, log in zip(weights, logs, strict=True)]
+    return terms, sum(weights), sum(numbers(q))
 
 
-# One operation after the other asks for the numbers, logarithms or exponentials of the same long row, which is told by its
-# bytes.
+# One operation after the other asks for the logarithms or exponentials of the same long row, which is told by its bytes.
 
 
-def _as_bytes(row):
+def as_bytes(row):
     return np.asarray(row, np.float64).tobytes()
 
 
 @functools.lru_cache(maxsize=4)
 def _logs(row, precision):
-    return [libmp.mpf_log(value, precision) for value in _raw_numbers(np.frombuffer(row))]
+    del precision  # that at work
+    return [value.log() for value in numbers(np.frombuffer(row))]
 
 
-def _proportional(p, q):
+def proportional(p, q):
     """True if p/sum(p) and q/sum(q) are the same distribution, exactly."""
-    p, q = _raw_numbers(p), _raw_numbers(q)
-    total_p, total_q = libmp.mpf_sum(p, 0), libmp.mpf_sum(q, 0)
-    return all(libmp.mpf_mul(a, total_q) == libmp.mpf_mul(b, total_p) for a, b in zip(p, q, strict=True))
+    with ctx.workprec(EXACT):
+        p, q = numbers(p), numbers(q)
+        total_p, total_q = sum(p), sum(q)
+        return all(a * total_q == b * total_p for a, b in zip(p, q, strict=True))
 
 
 # Logits --------------------------------------------------------------------------------------------------------------
@@ -130,77 +127,64 @@ def _proportional(p, q):
 
 def logits_kl_divergence(x, y):
     """sum p*(log p - log q) with p = softmax(x), q = softmax(y)."""
-    if _no_softmax(x) or _no_softmax(y):
+    if no_softmax(x) or no_softmax(y):
         return NAN
     if np.any((x > -np.inf) & (y == -np.inf)):
         return INFINITY
     possible = x > -np.inf
-    centered_x, centered_y = _centered(x), _centered(y)
-    differences = [
-        libmp.mpf_sub(a, b) for a, b, use in zip(centered_x, centered_y, possible.tolist(), strict=True) if use
-    ]
 
-    def evaluate(precision):
-        weights = _only(_weights(_as_bytes(x), precision), possible)
-        total_x, total_y = _sum(weights, precision), _sum(_weights(_as_bytes(y), precision), precision)
-        terms = [libmp.mpf_mul(weight, d, precision) for weight, d in zip(weights, differences, strict=True)]
-        value = _sum(terms, precision) / total_x - mpmath.log(total_x) + mpmath.log(total_y)
-        return value, ROUNDINGS * (1 + _sum(terms, precision, absolute=True) / total_x)
+    def evaluate():
+        weights, total_y = _only(_weights(as_bytes(x), ctx.prec), possible), sum(_weights(as_bytes(y), ctx.prec))
+        total_x = sum(weights)
+        pairs = zip(_only(centered(x), possible), _only(centered(y), possible), strict=True)
+        terms = [weight * (one - other) for weight, (one, other) in zip(weights, pairs, strict=True)]
+        return sum(terms) / total_x + (total_y / total_x).log()
 
-    return _certain(evaluate, lambda: centered_x == centered_y)
+    return certain(evaluate, lambda: same_softmax(x, y))
 
 
 def logits_js_divergence(x, y):
     """Half of KL(p, m) + KL(q, m) with m = (p + q)/2, which is log 2 + half of sum p*log(p/(p+q)) + q*log(q/(p+q))."""
-    if _no_softmax(x) or _no_softmax(y):
+    if no_softmax(x) or no_softmax(y):
         return NAN
-    possible = (x > -np.inf) | (y > -np.inf)
-    centered_x, centered_y = _only(_centered(x), possible), _only(_centered(y), possible)
 
-    def evaluate(precision):
-        p, q = (_probabilities(centered, precision) for centered in (centered_x, centered_y))
+    def evaluate():
         terms = []
-        for a, b in zip(p, q, strict=True):
-            log_both = libmp.mpf_log(libmp.mpf_add(a, b, precision), precision)
-            for one in (a, b):
-                if one != libmp.fzero:
-                    log_ratio = libmp.mpf_sub(libmp.mpf_log(one, precision), log_both, precision)
-                    terms.append(libmp.mpf_mul(one, log_ratio, precision))
-        # Weights far below exp(-100000) have longer logarithms, but nothing left to multiply them with.
-        return mpmath.log(2) + _sum(terms, precision) / 2, ROUNDINGS * 200
+        for one, other in zip(_log_softmax(x), _log_softmax(y), strict=True):
+            p, q = one.exp(), other.exp()
+            if one.is_finite() or other.is_finite():
+                log_both = (p + q).log()
+                terms += [weight * (log - log_both) for weight, log in ((p, one), (q, other)) if log.is_finite()]
+        return arb(2).log() + sum(terms) / 2
 
-    return _certain(evaluate, lambda: centered_x == centered_y)
+    return certain(evaluate, lambda: same_softmax(x, y))
 
 
 def logits_entropy(x):
     """log sum exp(x) minus the mean of x under softmax(x)."""
-    if _no_softmax(x):
+    if no_softmax(x):
         return NAN
     possible = x > -np.inf
-    centered = _only(_centered(x), possible)
 
-    def evaluate(precision):
-        weights = _only(_weights(_as_bytes(x), precision), possible)
-        total = _sum(weights, precision)
-        terms = [libmp.mpf_mul(weight, value, precision) for weight, value in zip(weights, centered, strict=True)]
-        mean = _sum(terms, precision) / total
-        return mpmath.log(total) - mean, ROUNDINGS * (1 - mean)
+    def evaluate():
+        weights = _only(_weights(as_bytes(x), ctx.prec), possible)
+        total = sum(weights)
+        return total.log() - sum(a * b for a, b in zip(weights, _only(centered(x), possible), strict=True)) / total
 
-    return _certain(evaluate, lambda: len(centered) == 1)
+    return certain(evaluate, lambda: np.count_nonzero(possible) == 1)
 
 
 def logits_cross_entropy(x, target):
     """log sum exp(x) - x[target]."""
-    if _no_softmax(x):
+    if no_softmax(x):
         return NAN
     if x[target] == -np.inf:
         return INFINITY
-    of_target = mpmath.make_mpf(_centered(x)[target])
 
-    def evaluate(precision):
-        return mpmath.log(_sum(_weights(_as_bytes(x), precision), precision)) - of_target, ROUNDINGS
+    def evaluate():
+        return sum(_weights(as_bytes(x), ctx.prec)).log() - centered(x)[target]
 
-    return _certain(evaluate, lambda: np.count_nonzero(x > -np.inf) == 1)
+    return certain(evaluate, lambda: np.count_nonzero(x > -np.inf) == 1)
 
 
 def logits_logsumexp(x):
@@ -209,14 +193,12 @@ def logits_logsumexp(x):
         return NAN
     if not np.any(x > -np.inf):
         return -INFINITY
-    largest = mpmath.mpf(float(x.max()))
 
-    def evaluate(precision):
-        log_total = mpmath.log(_sum(_weights(_as_bytes(x), precision), precision))
-        return largest + log_total, ROUNDINGS * (1 + abs(largest))
+    def evaluate():
+        return arb(float(x.max())) + sum(_weights(as_bytes(x), ctx.prec)).log()
 
     # log 1 + ... = 0 would need exp(largest) and a rational to be equal; only one lone class scored 0 gives it.
-    return _certain(evaluate, lambda: largest == 0 and np.count_nonzero(x > -np.inf) == 1)
+    return certain(evaluate, lambda: x.max() == 0 and np.count_nonzero(x > -np.inf) == 1)
 
 
 def size_of_logsumexp(x):
@@ -224,37 +206,31 @@ def size_of_logsumexp(x):
     return max(abs(mpmath.mpf(float(x.max()))), mpmath.log(len(x)), abs(logits_logsumexp(x)))
 
 
-def _no_softmax(x):
+def no_softmax(x):
     return np.any(np.isnan(x)) or np.any(x == np.inf) or not np.any(x > -np.inf)
 
 
-def _centered(x):
-    """x - max(x) without rounding; -inf stays."""
-    largest = libmp.from_float(float(x.max()))
-    return [libmp.mpf_sub(value, largest) for value in _raw_numbers(x)]
+def centered(x):
+    """x - max(x); -inf stays."""
+    largest = arb(float(np.max(x)))
+    return [value - largest for value in numbers(x)]
 
 
-# exp of less is nothing at any of the PRECISIONS, even multiplied by the largest double; and takes long, since the logarithm
-# of 2 is needed to as many digits as the number has before its point.
-LOWEST_EXPONENT = libmp.from_int(-(2**20))
+def same_softmax(x, y):
+    with ctx.workprec(EXACT):
+        return centered(x) == centered(y)
 
 
 @functools.lru_cache(maxsize=4)
 def _weights(row, precision):
     """exp(x - max(x)), told as above."""
-    return _exponentials(_centered(np.frombuffer(row)), precision)
+    del precision  # that at work
+    return [value.exp() for value in centered(np.frombuffer(row))]
 
 
-def _exponentials(centered, precision):
-    return [
-        libmp.fzero if libmp.mpf_lt(value, LOWEST_EXPONENT) else libmp.mpf_exp(value, precision) for value in centered
-    ]
-
-
-def _probabilities(centered, precision):
-    """The softmax. The precision is raised by 20 bits, as the logarithm of the total is rounded once for all of them."""
-    log_total = libmp.mpf_log(libmp.mpf_sum(_exponentials(centered, precision + 20), precision + 20), precision + 20)
-    return [libmp.mpf_exp(libmp.mpf_sub(value, log_total, precision + 20), precision) for value in centered]
+def _log_softmax(x):
+    log_total = sum(_weights(as_bytes(x), ctx.prec)).log()
+    return [value - log_total for value in centered(x)]
 
 
 # Both ----------------------------------------------------------------------------------------------------------------
@@ -277,35 +253,37 @@ def relative_error(result, exact, size=None):
         return float(excess / size) if size else math.inf
 
 
-def _certain(evaluate, is_zero, size=None):
-    """evaluate(precision) -> value, units of error; with growing precision until the value is certain.
+def certain(evaluate, is_zero, size=None):
+    """The value of evaluate(), a ball, with growing precision until it is certain.
 
     No precision can tell 0 from nearly 0, so `is_zero` answers that exactly, and is asked as soon as it is in doubt.
     """
     for precision in PRECISIONS:
-        with mpmath.workprec(precision):
-            value, units = evaluate(precision)
-            error = mpmath.ldexp(units, -precision)
-            wanted = max(CORRECT * (abs(value) if size is None else size()), NOTHING)
-        if error <= wanted:
-            return value
-        if abs(value) <= error and is_zero():
+        with ctx.workprec(precision):
+            value = evaluate()
+            wanted = CORRECT * (abs(value.mid()) if size is None else size()).mid()
+            if value.rad() <= max(wanted, NOTHING):
+                return as_number(value)
+        if value.contains(0) and is_zero():
             return ZERO
-    raise ArithmeticError(f"not certain after {PRECISIONS[-1]} bits: {value} with an error up to {error}")
+    raise ArithmeticError(f"not certain after {PRECISIONS[-1]} bits: {value}")
 
 
-def _raw_numbers(array):
-    return _numbers(_as_bytes(array))
+def as_number(value):
+    """The middle of a ball as an mpmath number, whatever the precision of either library."""
+    if not value.is_finite():
+        return mpmath.mpf(float(value))
+    return mpmath.make_mpf(libmp.from_man_exp(*map(int, value.mid().man_exp())))
 
 
-@functools.lru_cache(maxsize=4)
-def _numbers(row):
-    return [libmp.from_float(value) for value in np.frombuffer(row).tolist()]
+def numbers(array):
+    return [arb(value) for value in np.asarray(array, np.float64).tolist()]
+
+
+def square(ball):
+    """Not by `**`, which makes nan of a ball that holds 0."""
+    return ball * ball
 
 
 def _only(values, mask):
     return [value for value, use in zip(values, mask.tolist(), strict=True) if use]
-
-
-def _sum(values, precision, absolute=False):
-    return mpmath.make_mpf(libmp.mpf_sum(values, precision, absolute=absolute))

@@ -1,108 +1,101 @@
 """Exact divergences of a student's logits from a teacher's list, and their gradients, for one row, on the bits of the input.
 
-Textbook formulas in mpmath arithmetic, as in `oracles`, which has the machinery. The teacher's tail is a difference, 1 less
+Textbook formulas in ball arithmetic, as in `oracles`, which has the machinery. The teacher's tail is a difference, 1 less
 what is listed; what is lost in it is made up for by more digits.
 """
 
 from fractions import Fraction
 from typing import NamedTuple
 
-import mpmath
 import oracles
 import oracles_gradients
-from oracles import ROUNDINGS
+import oracles_logits
+from flint import arb, ctx
 
 
 class Outcomes(NamedTuple):
-    """Probabilities as mpmath numbers: of the listed classes and, last, of all others, if these are one outcome."""
+    """Probabilities: of the listed classes and, last, of all others, if these are one outcome."""
 
     teacher: list
     student: list
-    tail: mpmath.mpf  # of the teacher; 0 if nothing is missing
-    student_tail: mpmath.mpf
+    tail: arb  # of the teacher; 0 if nothing is missing
+    student_tail: arb
     shares: list  # for every class that is not listed, what the student gives it of its tail; None for those that are
     all_listed: list  # what the student gives each listed class, of all classes
     given: list  # the teacher's listed probabilities as they are
-    lost: mpmath.mpf  # by how much what is rounded when the tail is taken counts for more
 
 
 def outcomes(logprobs, ids, x, tail, temperature=1.0):
     """What is compared, at the precision at work."""
-    scores = [mpmath.mpf(value) for value in x.tolist()]
-    largest = max(scores)
-    weights = [mpmath.exp((score - largest) / temperature) for score in scores]
+    weights = oracles_logits.row(x, temperature).weights
     listed = [weights[place] for place in ids.tolist()]
     others = set(range(len(x))) - set(ids.tolist())
-    rest = mpmath.fsum(weights[place] for place in others)
-    total = rest + mpmath.fsum(listed)
-    given = [mpmath.exp(mpmath.mpf(value)) for value in logprobs.tolist()]
-    missing = 1 - mpmath.fsum(given) if others else mpmath.mpf(0)
-    missing = max(missing, mpmath.mpf(0))
+    rest = sum((weights[place] for place in others), arb(0))
+    total = rest + sum(listed)
+    given = [value.exp() for value in oracles.numbers(logprobs)]
+    missing = 1 - sum(given) if others else arb(0)
+    missing = arb(0) if missing < 0 else missing
     teacher, student = list(given), list(listed)
     if tail != "renormalize":
         teacher, student = [*teacher, missing], [*student, rest]
-    sums = mpmath.fsum(teacher), mpmath.fsum(student)
+    sums = sum(teacher), sum(student)
     return Outcomes(
         [value / sums[0] for value in teacher],
         [value / sums[1] for value in student],
         missing / sums[0],
         rest / total,
-        [weight / rest if place in others and rest else None for place, weight in enumerate(weights)],
+        [weight / rest if place in others and rest > 0 else None for place, weight in enumerate(weights)],
         [value / total for value in listed],
         given,
-        1 + (1 / missing if missing and tail != "renormalize" else 0),
     )
 
 
 def divergence(p, q):
     """sum p*log(p/q), and the sum of what its terms are made of."""
-    pairs = [(one, other, mpmath.log(one), mpmath.log(other)) for one, other in zip(p, q, strict=True) if one > 0]
-    value = mpmath.fsum(one * (log_p - log_q) for one, _, log_p, log_q in pairs)
-    return value, mpmath.fsum(one * (abs(log_p) + abs(log_q)) for one, _, log_p, log_q in pairs)
+    pairs = [(one, one.log(), other.log()) for one, other in zip(p, q, strict=True) if one > 0]
+    value = sum((one * (log_p - log_q) for one, log_p, log_q in pairs), arb(0))
+    return value, sum((one * (abs(log_p) + abs(log_q)) for one, log_p, log_q in pairs), arb(0))
 
 
 def within_tail(found):
     """The divergence of even shares from those that the student gives the classes that are not listed."""
     shares = [share for share in found.shares if share is not None]
-    return divergence([mpmath.mpf(1) / len(shares)] * len(shares), shares)
+    return divergence([arb(1) / len(shares)] * len(shares), shares)
 
 
 def topk_kl(logprobs, ids, x, tail="bucket", direction="forward", temperature=1.0):
-    """The divergence, as an mpmath number. The row may hold any finite scores."""
+    """The divergence. The row may hold any finite scores."""
     if tail == "bucket" and direction == "reverse" and len(ids) < len(x) and tail_of(logprobs) <= 0:
         return oracles.INFINITY
 
-    def evaluate(precision):
+    def evaluate():
         found = outcomes(logprobs, ids, x, tail, temperature)
         if tail == "none":
-            value, size = divergence(found.given, found.all_listed)
+            value, _ = divergence(found.given, found.all_listed)
         elif direction == "reverse":
-            value, size = divergence(found.student, found.teacher)
+            value, _ = divergence(found.student, found.teacher)
         else:
-            value, size = divergence(found.teacher, found.student)
+            value, _ = divergence(found.teacher, found.student)
         if tail == "uniform" and found.tail > 0:
-            within, more = within_tail(found)
-            value, size = value + found.tail * within, size + more
-        return value, ROUNDINGS * (1 + size) * found.lost
+            value += found.tail * within_tail(found)[0]
+        return value
 
-    return oracles._certain(evaluate, lambda: _is_zero(logprobs, ids, x, tail, temperature))
+    return oracles.certain(evaluate, lambda: _is_zero(logprobs, ids, x, tail, temperature))
 
 
 def topk_kl_grad(logprobs, ids, x, tail="bucket", direction="forward", temperature=1.0):
     """Its derivatives by x: the exact entries rounded to doubles, and what the rounding left."""
 
-    def evaluate(precision):
+    def evaluate():
         found = outcomes(logprobs, ids, x, tail, temperature)
         if tail == "none":
-            mass = mpmath.fsum(found.given)
+            mass = sum(found.given)
             slopes = [mass * q - p for p, q in zip(found.given, found.all_listed, strict=True)]
             others = mass * found.student_tail
         elif direction == "reverse":
             value, _ = divergence(found.student, found.teacher)
-            slopes = [
-                q * (mpmath.log(q / p) - value) if q > 0 else mpmath.mpf(0)
-                for p, q in zip(found.teacher, found.student, strict=True)
-            ]
+            pairs = zip(found.teacher, found.student, strict=True)
+            slopes = [q * ((q / p).log() - value) if q > 0 else arb(0) for p, q in pairs]
             others = slopes[-1]
         else:
             slopes = [q - p for p, q in zip(found.teacher, found.student, strict=True)]
@@ -110,37 +103,29 @@ def topk_kl_grad(logprobs, ids, x, tail="bucket", direction="forward", temperatu
         is_other = [share is not None for share in found.shares]
         even = found.tail / max(1, sum(is_other)) if tail == "uniform" else 0
         if tail == "renormalize":
-            others = mpmath.mpf(0)
-        entries = [others * share - even if share is not None else mpmath.mpf(0) for share in found.shares]
+            others = arb(0)
+        entries = [others * share - even if share is not None else arb(0) for share in found.shares]
         for place, slope in zip(ids.tolist(), slopes):
             entries[place] = slope
-        entries = [(entry / temperature)._mpf_ for entry in entries]
-        return entries, ROUNDINGS * 2**10 * found.lost
+        return [entry / temperature for entry in entries]
 
-    def is_zero():
-        return _is_zero(logprobs, ids, x, tail, temperature)
-
-    return oracles_gradients._certain(evaluate, is_zero, temperature)
+    return oracles_gradients.certain(evaluate, lambda: _is_zero(logprobs, ids, x, tail, temperature))
 
 
 def tail_of(logprobs):
     """1 - sum exp(logprobs), which is far from as exact as it is small: next to 0 it may be of either sign."""
-    with mpmath.workprec(256):
-        return 1 - mpmath.fsum(mpmath.exp(mpmath.mpf(value)) for value in logprobs.tolist())
+    with ctx.workprec(256):
+        return float(1 - sum(value.exp() for value in oracles.numbers(logprobs)))
 
 
 def top_of(x, ids, temperature=1.0):
     """The log-probabilities of these classes, and the probability of all others together: mpmath numbers."""
-    with mpmath.workprec(256):
-        scores = [mpmath.mpf(value) for value in x.tolist()]
-        largest = max(scores)
-        weights = [mpmath.exp((score - largest) / temperature) for score in scores]
-        total = mpmath.fsum(weights)
+    with ctx.workprec(256):
+        row = oracles_logits.row(x, temperature)
         others = set(range(len(x))) - set(ids.tolist())
-        tail = mpmath.fsum(weights[place] for place in others) / total
-        beside = mpmath.fsum(weight for place, weight in enumerate(weights) if place != x.argmax())
-        log_total = mpmath.log1p(beside)  # also where one class has nearly all
-        return [(scores[place] - largest) / temperature - log_total for place in ids.tolist()], tail
+        tail = sum((row.weights[place] for place in others), arb(0)) / row.total
+        logs = [row.centered[place] - row.log_total for place in ids.tolist()]
+        return [oracles.as_number(log) for log in logs], oracles.as_number(tail)
 
 
 def _is_zero(logprobs, ids, x, tail, temperature):

@@ -1,47 +1,37 @@
 """Exact gradients by the scores, for one row, on the very bits of the input.
 
-The formulas of calculus in mpmath arithmetic, as in `oracles_logits`. A gradient is certain when its largest entry is, to
+The formulas of calculus in ball arithmetic, as in `oracles_logits`. A gradient is certain when its largest entry is, to
 70 bits; the others are then known as well as that one. It comes as two arrays of doubles: the exact entries rounded, and
 what the rounding left.
 """
 
-import mpmath
 import numpy as np
 import oracles
 import oracles_logits
-from mpmath import libmp
-from oracles_divergences import _log
-from oracles_logits import ROUNDINGS, row
+from flint import arb, ctx
+from oracles_logits import row
 
 
 def cross_entropy(x, target, *, temperature=1.0, z_loss=0.0, softcap=None, **options):
     """((sum b + 2*z_loss*logsumexp)*p - b)/temperature, times 1 - tanh(x/softcap)**2 where a cap is."""
 
-    def evaluate(precision):
-        one = row(x, temperature, softcap, precision)
-        log_total, largest = mpmath.make_mpf(one.log_total), mpmath.make_mpf(one.largest)
+    def evaluate():
+        one = row(x, temperature, softcap)
         shares = oracles_logits.shares(x, target, **options)
-        factor = mpmath.fsum(shares) + 2 * mpmath.mpf(z_loss) * (largest + log_total)
-        size = mpmath.fsum(shares) + 2 * mpmath.mpf(z_loss) * (abs(largest) + log_total)
-        scale = libmp.mpf_div(factor._mpf_, one.total, precision)
-        entries = [
-            libmp.mpf_sub(libmp.mpf_mul(weight, scale, precision), share._mpf_, precision)
-            for weight, share in zip(one.weights, map(mpmath.mpf, shares), strict=True)
-        ]
-        if softcap is not None:
-            cap = libmp.from_float(softcap)
-            entries = [
-                libmp.mpf_mul(entry, _slope(score, cap, precision), precision)
-                for entry, score in zip(entries, oracles._raw_numbers(x), strict=True)
-            ]
-        return _over(entries, temperature, precision), ROUNDINGS * size * (1 + oracles_logits._of_cap(softcap, 1))
+        scale = (sum(shares) + 2 * arb(z_loss) * (one.largest + one.log_total)) / one.total
+        entries = [(weight * scale - share) / temperature for weight, share in zip(one.weights, shares, strict=True)]
+        if softcap is None:
+            return entries
+        slopes = [_slope(score, arb(softcap)) for score in oracles.numbers(x)]
+        return [entry * slope for entry, slope in zip(entries, slopes, strict=True)]
 
     def is_zero():
         """One class, or all the same to the scores and the target."""
         shares = oracles_logits.shares(x, target, **options)
-        return np.count_nonzero(x > -np.inf) == 1 or (z_loss == 0 and np.ptp(x) == 0 and len(set(shares)) == 1)
+        is_alike = np.ptp(x) == 0 and all(share.overlaps(shares[0]) for share in shares)
+        return z_loss == 0 and (np.count_nonzero(x > -np.inf) == 1 or is_alike)
 
-    return _certain(evaluate, is_zero, temperature)
+    return certain(evaluate, is_zero)
 
 
 def kl_divergence(x, y, temperature=1.0):
@@ -50,116 +40,89 @@ def kl_divergence(x, y, temperature=1.0):
     None for the first where the divergence is infinite.
     """
 
-    def evaluate_x(precision):
-        p, q = (row(scores, temperature, None, precision) for scores in (x, y))
-        return _about_the_mean(p, [_difference(*pair, precision) for pair in zip(p.centered, q.centered)], precision)
+    def by_x():
+        p, q = row(x, temperature), row(y, temperature)
+        differences = [
+            one - other if one.is_finite() else one for one, other in zip(p.centered, q.centered, strict=True)
+        ]
+        return [entry / temperature for entry in _about_the_mean(p, differences)]
 
-    def evaluate_y(precision):
-        p, q = (_probabilities(scores, temperature, precision) for scores in (x, y))
-        return [libmp.mpf_sub(other, one, precision) for one, other in zip(p, q, strict=True)], ROUNDINGS
+    def by_y():
+        p, q = row(x, temperature), row(y, temperature)
+        pairs = zip(p.weights, q.weights, strict=True)
+        return [(other / q.total - one / p.total) / temperature for one, other in pairs]
 
     infinite = np.any((x > -np.inf) & (y == -np.inf))
-    by_x = None if infinite else _certain(_divided(evaluate_x, temperature), lambda: _proportional(x, y), temperature)
-    by_y = _certain(_divided(evaluate_y, temperature), lambda: oracles_logits.same_softmax(x, y), temperature)
-    return by_x, by_y
+    return (
+        None if infinite else certain(by_x, lambda: _proportional(x, y)),
+        certain(by_y, lambda: oracles.same_softmax(x, y)),
+    )
 
 
 def js_divergence(x, y, beta=0.5, temperature=1.0):
     """beta*p*(log(p/m) - KL(p, m))/temperature by x, and the same by y for q and 1 - beta; m = beta*p + (1 - beta)*q."""
-    return _js_by_first(x, y, mpmath.mpf(beta), temperature), _js_by_first(y, x, 1 - mpmath.mpf(beta), temperature)
+    return _js_by_first(x, y, lambda: arb(beta), temperature), _js_by_first(y, x, lambda: 1 - arb(beta), temperature)
 
 
-def _js_by_first(x, y, share, temperature):
-    def evaluate(precision):
-        p = row(x, temperature, None, precision)
-        members = _probabilities(x, temperature, precision), _probabilities(y, temperature, precision)
+def _js_by_first(x, y, share_of_first, temperature):
+    def evaluate():
+        share = share_of_first()
+        p, q = row(x, temperature), row(y, temperature)
         logs = []
-        for score, one, other in zip(p.centered, *members, strict=True):
-            part, rest = (share * mpmath.make_mpf(one))._mpf_, ((1 - share) * mpmath.make_mpf(other))._mpf_
+        for score, one, other in zip(p.centered, p.weights, q.weights, strict=True):
             # log(p/m), up to what p's sum and share add to all of them alike.
-            log = _log(libmp.mpf_add(part, rest, precision), precision) if one != libmp.fzero else libmp.fzero
-            logs.append(libmp.mpf_sub(score, log, precision) if one != libmp.fzero else libmp.fninf)
-        entries, units = _about_the_mean(p, logs, precision)
-        return [libmp.mpf_mul(entry, share._mpf_, precision) for entry in entries], units * 200
+            middle = share * (one / p.total) + (1 - share) * (other / q.total)
+            logs.append(score - middle.log() if _is_possible(score, one) else score)
+        return [entry * share / temperature for entry in _about_the_mean(p, logs)]
 
-    return _certain(_divided(evaluate, temperature), lambda: _proportional(x, y), temperature)
+    return certain(evaluate, lambda: _proportional(x, y))
 
 
 def entropy(x, temperature=1.0):
     """-p*(log p + H)/temperature."""
 
-    def evaluate(precision):
-        p = row(x, temperature, None, precision)
-        entries, units = _about_the_mean(p, p.centered, precision)
-        return [libmp.mpf_neg(entry) for entry in entries], units
+    def evaluate():
+        p = row(x, temperature)
+        return [-entry / temperature for entry in _about_the_mean(p, p.centered)]
 
-    return _certain(_divided(evaluate, temperature), lambda: np.ptp(x[x > -np.inf]) == 0, temperature)
+    return certain(evaluate, lambda: np.ptp(x[x > -np.inf]) == 0)
 
 
-def _about_the_mean(p, numbers, precision):
+def _about_the_mean(p, numbers):
     """p*(number - mean of the numbers under p), entry by entry; 0 where p is 0."""
-    terms = [
-        libmp.mpf_mul(weight, number, precision) if weight != libmp.fzero else libmp.fzero
-        for weight, number in zip(p.weights, numbers, strict=True)
-    ]
-    total = mpmath.make_mpf(p.total)
-    mean = (oracles._sum(terms, precision) / total)._mpf_
-    entries = [
-        libmp.mpf_div(libmp.mpf_mul(weight, libmp.mpf_sub(number, mean, precision), precision), p.total, precision)
-        if weight != libmp.fzero
-        else libmp.fzero
-        for weight, number in zip(p.weights, numbers, strict=True)
-    ]
-    return entries, ROUNDINGS * (1 + oracles._sum(terms, precision, absolute=True) / total)
+    used = [_is_possible(score, weight) for score, weight in zip(p.centered, p.weights, strict=True)]
+    triples = list(zip(p.weights, numbers, used, strict=True))
+    mean = sum(weight * number for weight, number, use in triples if use) / p.total
+    return [weight * (number - mean) / p.total if use else arb(0) for weight, number, use in triples]
 
 
-def _probabilities(x, temperature, precision):
-    one = row(x, temperature, None, precision)
-    return [libmp.mpf_div(weight, one.total, precision) for weight in one.weights]
+def _is_possible(score, weight):
+    """Whether a class counts: not if it is impossible, nor if exp of its score is nothing in any number of digits."""
+    return score.is_finite() and not weight.contains(0)
 
 
-def _difference(one, other, precision):
-    return libmp.fninf if one == libmp.fninf else libmp.mpf_sub(one, other, precision)
-
-
-def _slope(score, cap, precision):
+def _slope(score, cap):
     """1 - tanh(score/cap)**2, without the subtraction."""
-    cosh = libmp.mpf_cosh(libmp.mpf_div(score, cap, precision + 20), precision)
-    return libmp.mpf_div(libmp.fone, libmp.mpf_mul(cosh, cosh, precision), precision)
+    return 1 / oracles.square((score / cap).cosh())
 
 
 def _proportional(x, y):
     """True if q is p times one number wherever p is not 0."""
     possible = x > -np.inf
-    differences = {
-        libmp.mpf_sub(one, other)
-        for one, other in zip(oracles._raw_numbers(x[possible]), oracles._raw_numbers(y[possible]), strict=True)
-    }
-    return len(differences) == 1
+    with ctx.workprec(oracles.EXACT):
+        differences = [one - other for one, other in zip(oracles.numbers(x[possible]), oracles.numbers(y[possible]))]
+        return all(difference == differences[0] for difference in differences)
 
 
-def _divided(evaluate, temperature):
-    def divided(precision):
-        entries, units = evaluate(precision)
-        return _over(entries, temperature, precision), units
-
-    return divided
-
-
-def _over(entries, temperature, precision):
-    return [libmp.mpf_div(entry, libmp.from_float(temperature), precision) for entry in entries]
-
-
-def _certain(evaluate, is_zero, temperature):
-    """As `oracles._certain`, for a row: evaluate(precision) -> entries, units of error before the temperature divides."""
+def certain(evaluate, is_zero):
+    """As `oracles.certain`, for a row of entries."""
     for precision in oracles.PRECISIONS:
-        with mpmath.workprec(precision):
-            entries, units = evaluate(precision)
-            largest = max(abs(mpmath.make_mpf(entry)) for entry in entries)
-            error = mpmath.ldexp(units, -precision) / temperature
-            wanted = max(oracles.CORRECT * largest, oracles.NOTHING)
-        if error <= wanted:
-            return oracles_logits.split(entries)
+        with ctx.workprec(precision):
+            entries = evaluate()
+            largest = max(abs(entry.mid()) for entry in entries)
+            error = max(entry.rad() for entry in entries)
+            if error <= max((oracles.CORRECT * largest).mid(), oracles.NOTHING):
+                return oracles_logits.split(entries)
         if largest <= error and is_zero():
             return np.zeros(len(entries)), np.zeros(len(entries))
     raise ArithmeticError(f"not certain after {oracles.PRECISIONS[-1]} bits: {largest} with an error up to {error}")

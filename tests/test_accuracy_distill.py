@@ -12,6 +12,7 @@ import oracles
 import oracles_distill
 import pytest
 from cpu_levels import LEVELS, call
+from flint import arb, ctx
 from logit_rows import COMPUTED_IN, FLOATS, HALVES, REAL, SMALLEST, as_numbers, half_ulp, logit_rows, numbers, told
 from reductions import assert_same_bits
 
@@ -63,12 +64,12 @@ def exact(function, name, length, count, dtype, temperature, tail, direction):
 def allowed_of_value(logprobs, ids, student, tail, direction, temperature, value, dtype):
     """How far a result may be from the exact value."""
     real = COMPUTED_IN[dtype]
-    with mpmath.workprec(128):
+    with ctx.workprec(128):
         found = oracles_distill.outcomes(logprobs, ids, student, tail, temperature)
         if tail == "none":
             terms = oracles_distill.divergence(found.given, found.all_listed)[1]
             return float(VALUE[real] * terms)
-        allowed = VALUE[real] * abs(value)
+        allowed = VALUE[real] * abs(arb(float(value)))
         pairs = list(zip(found.teacher, found.student, strict=True))
         if direction == "reverse":
             by_teacher = [abs(p - q) for p, q in pairs]
@@ -77,7 +78,7 @@ def allowed_of_value(logprobs, ids, student, tail, direction, temperature, value
             by_teacher = [p * (abs(_log_ratio(p, q)) + value) for p, q in pairs]
             by_student = [abs(p - q) for p, q in pairs]
         rounding = SCORES * size_of_scores(logprobs, student, temperature)
-        allowed += rounding * mpmath.fsum([*by_teacher, *by_student]) + rounding**2
+        allowed += rounding * sum([*by_teacher, *by_student]) + rounding**2
         if tail != "renormalize" and found.tail > 0:
             beside = TEACHERS_TAIL * (1 - max(found.given))
             allowed += STUDENTS_TAIL[real] * by_student[-1] + STUDENTS_TAIL[real] ** 2 * found.student_tail
@@ -94,12 +95,12 @@ def size_of_scores(logprobs, student, temperature):
 
 
 def _log_ratio(one, other):
-    return mpmath.log(one / other) if one > 0 else mpmath.mpf(0)
+    return (one / other).log() if one > 0 else arb(0)
 
 
 def size_of_terms(logprobs, ids, student, tail, direction, temperature):
     """The largest of the terms whose differences the entries of a gradient are."""
-    with mpmath.workprec(128):
+    with ctx.workprec(128):
         found = oracles_distill.outcomes(logprobs, ids, student, tail, temperature)
         if tail == "none":
             return float(max(found.given + found.all_listed) / temperature)
@@ -114,7 +115,7 @@ def what_rounding_may_change(logprobs, ids, student, tail, direction, temperatur
     """What the roundings of scores and tails may change of an entry of the gradient."""
     rounding = SCORES * size_of_scores(logprobs, student, temperature) * np.max(np.exp(logprobs))
     if (tail, direction) == ("bucket", "reverse"):  # by the logarithm of the tails' ratio, times the student's
-        with mpmath.workprec(128):
+        with ctx.workprec(128):
             found = oracles_distill.outcomes(logprobs, ids, student, tail, temperature)
             if found.tail > 0:
                 of_teacher = TEACHERS_TAIL * (1 - max(found.given)) / found.tail

@@ -28,7 +28,7 @@ ROOT = make_sdist.ROOT
 QUICK_TESTS = ["test_installation.py", "test_real_data.py", "test_public_cases.py"]
 # What these need, and what all tests need; tests against torch are left out.
 TEST_NEEDS = ["pytest", "pytest-xdist", "hypothesis", "mpmath", "ml_dtypes"]
-ALL_TEST_NEEDS = [*TEST_NEEDS, "scipy", "pandas", "pyarrow", "rich", "matplotlib", "threadpoolctl", "loky"]
+ALL_TEST_NEEDS = [*TEST_NEEDS, "python-flint", "scipy", "pandas", "pyarrow", "rich", "matplotlib", "threadpoolctl", "loky"]
 DESCRIBE = "import json, sys; print(json.dumps([sys.implementation.name, sys.version_info[:2], sys.executable]))"
 
 
