@@ -84,7 +84,7 @@ def topk_kl(logprobs, ids, x, tail="bucket", direction="forward", temperature=1.
 
 
 def topk_kl_grad(logprobs, ids, x, tail="bucket", direction="forward", temperature=1.0):
-    """Its derivatives by x: the exact entries rounded to doubles, and what the rounding left."""
+    """Its derivatives by x: the exact entries cut off to doubles, and what that left."""
 
     def evaluate():
         found = outcomes(logprobs, ids, x, tail, temperature)

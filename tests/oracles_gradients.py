@@ -1,8 +1,8 @@
 """Exact gradients by the scores, for one row, on the very bits of the input.
 
 The formulas of calculus in ball arithmetic, as in `oracles_logits`. A gradient is certain when its largest entry is, to
-70 bits; the others are then known as well as that one. It comes as two arrays of doubles: the exact entries rounded, and
-what the rounding left.
+70 bits; the others are then known as well as that one. It comes as two arrays of doubles: the exact entries cut off, and
+what that left.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 Textbook formulas in ball arithmetic, as in `oracles`, which has the machinery and holds results to be certain to 70 bits.
 Scores are always taken relative to the largest, which changes no softmax.
 
-Rows of results come as two arrays of doubles: the exact values rounded, and what the rounding left.
+Rows of results come as two arrays of doubles: the exact values cut off, and what that left.
 """
 
 import functools
@@ -55,13 +55,10 @@ def _capped(score, cap):
 
 
 def split(entries):
-    """Balls as two arrays of doubles."""
-    rounded = [float(oracles.as_number(entry)) for entry in entries]
-    rest = [
-        0.0 if np.isinf(value) else float(oracles.as_number(entry - value))
-        for entry, value in zip(entries, rounded, strict=True)
-    ]
-    return np.array(rounded), np.array(rest)
+    """The middles of balls as two arrays of doubles: cut off to doubles, and what that left."""
+    doubles = [float(entry.mid()) for entry in entries]
+    rest = [0.0 if np.isinf(value) else float((entry.mid() - value).mid()) for entry, value in zip(entries, doubles)]
+    return np.array(doubles), np.array(rest)
 
 
 # Divergences ---------------------------------------------------------------------------------------------------------

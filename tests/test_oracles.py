@@ -25,7 +25,7 @@ def assert_entries(found, exact):
     largest = max(abs(entry) for entry in exact)
     for rounded, rest, entry in zip(*found, exact, strict=True):
         assert abs(mpf(rounded) + mpf(rest) - entry) <= mpmath.ldexp(largest, -69) + mpmath.ldexp(1, -1050)
-        assert abs(rest) <= abs(np.spacing(rounded)) / 2
+        assert abs(rest) <= abs(np.spacing(rounded))
 
 
 def assert_raw_sum(p, q, exact):
