@@ -3,6 +3,7 @@
 KLFAST_OPENMP=0 builds without OpenMP, 1 insists on it, auto (the default) takes it where the compiler has it.
 """
 
+import glob
 import os
 import shutil
 import sysconfig
@@ -13,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 CORE = "src/klfast/core"
 # Contraction is off and FMA written out, so that all levels with FMA return the same bits. Bits of numbers are subtracted as
@@ -71,23 +73,35 @@ class BuildKernels(build_ext):
             kernels = [pool.submit(self._compile_kernels, *job) for job in jobs]
             module = pool.submit(self._compile_module, extension)
             extension.extra_objects += [name for future in (*kernels, module) for name in future.result()]
-        extension.depends, extension.sources = extension.depends + extension.sources, []  # all that is left is to link
+        extension.depends, extension.sources = extension.extra_objects, []  # all that is left is to link
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
         super().build_extension(extension)
 
     def _compile_kernels(self, name, flags):
-        source, flags = f"{CORE}/{name}.c", self._as_understood(FLAGS + flags)
-        return self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags)
+        return self._compile_once(f"{CORE}/{name}.c", self._as_understood(FLAGS + flags))
 
     def _compile_module(self, extension):
         """What Cython made, beside the kernels: it takes as long as a fourth of a CPU level."""
-        return self.compiler.compile(
-            extension.sources,
-            output_dir=self.build_temp,
-            macros=extension.define_macros,
-            include_dirs=extension.include_dirs,
-            extra_postargs=self._as_understood(["-O2", "-fvisibility=hidden", *DEBUG_INFORMATION]),
-        )
+        (source,) = extension.sources
+        flags = self._as_understood(["-O2", "-fvisibility=hidden", *DEBUG_INFORMATION])
+        return self._compile_once(source, flags, macros=extension.define_macros, include_dirs=extension.include_dirs)
+
+    def _compile_once(self, source, flags, **options):
+        """Compiles a file, unless that was done already with these flags, and nothing is newer. Returns the object's name."""
+        (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        made_of = [source, __file__, *glob.glob(f"{CORE}/*.h")]
+        made_with = repr([getattr(self.compiler, "compiler_so", self.compiler.compiler_type), flags, options])
+        note = f"{target}.flags"  # written last: an object without it is not whole
+        if not self.force and os.path.exists(note) and not newer_group(made_of, target):
+            with open(note) as file:
+                if file.read() == made_with:
+                    return [target]
+        if os.path.exists(note):
+            os.remove(note)
+        self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags, **options)
+        with open(note, "w") as file:
+            file.write(made_with)
+        return [target]
 
     def _for_x86(self, flags):
         """Flags for x86-64 alone, where a module for two kinds of CPU is compiled at once, as on macOS."""
