@@ -1,13 +1,14 @@
 """Exact divergences of Gaussians and their slopes, on the very bits of the input.
 
-Textbook formulas in mpmath arithmetic, with so many digits that no cancellation matters: exp(d) - 1 - d cancels twice the
-digits by which d is below 1.
+Textbook formulas: in ball arithmetic, as in `oracles`, or with so many digits that no cancellation matters.
 """
 
 import math
 
 import mpmath
 import numpy as np
+import oracles
+from flint import arb
 
 INFINITY = mpmath.mpf("inf")
 NAN = mpmath.mpf("nan")
@@ -32,26 +33,21 @@ def kl_standard_normal(mu, logvar, free_bits=0.0):
 
 def term(mu1, logvar1, mu2=0.0, logvar2=0.0):
     """(exp(d) - 1 - d + (mu1 - mu2)^2*exp(-logvar2))/2 with d = logvar1 - logvar2."""
-    if any(math.isnan(number) for number in (mu1, logvar1, mu2, logvar2)):
-        return NAN
-    with mpmath.workprec(2200):  # holds the difference of any two doubles
-        d, distance = mpmath.mpf(logvar1) - mpmath.mpf(logvar2), mpmath.mpf(mu1) - mpmath.mpf(mu2)
-    if not mpmath.isfinite(d) or not mpmath.isfinite(distance):
-        return NAN if mpmath.isnan(d) or mpmath.isnan(distance) else INFINITY
-    with mpmath.workprec(_bits_for(d)):
-        return (mpmath.exp(d) - 1 - d + distance**2 * mpmath.exp(-mpmath.mpf(logvar2))) / 2
+    if not all(map(math.isfinite, (mu1, logvar1, mu2, logvar2))):
+        return NAN if math.isnan(logvar1 - logvar2) or math.isnan(mu1 - mu2) else INFINITY
+
+    def evaluate():
+        d, distance = arb(logvar1) - arb(logvar2), arb(mu1) - arb(mu2)
+        return (d.expm1() - d + oracles.square(distance) * (-arb(logvar2)).exp()) / 2
+
+    return oracles.certain(evaluate, lambda: logvar1 == logvar2 and mu1 == mu2)
 
 
 def slope_of_logvar(logvar):
     """(exp(logvar) - 1)/2."""
     if math.isnan(logvar) or math.isinf(logvar):
         return mpmath.mpf(logvar) if logvar != -math.inf else mpmath.mpf(-0.5)
-    with mpmath.workprec(_bits_for(mpmath.mpf(logvar))):
-        return (mpmath.exp(mpmath.mpf(logvar)) - 1) / 2
-
-
-def _bits_for(d):
-    return DIGITS + 2 * max(0, -int(mpmath.mag(d))) if d else DIGITS
+    return oracles.certain(lambda: arb(logvar).expm1() / 2, lambda: logvar == 0)
 
 
 def kl_divergence_full(mean1, cov1, mean2, cov2):
