@@ -6,11 +6,12 @@
  * variant is here; rows that it does not take are reported, and walked one by one.
  *
  * Memory sets the pace. All lines of an element are asked for together, a little before they are taken: lines that lie apart
- * come slowly, and where their distance is a power of two, there is no place in the cache for many of them. */
+ * come slowly, and where their distance is a power of two, there is no place in the cache for many of them. Every step asks
+ * for as many: asked for at once, they fill the queue of lines under way, and what is computed has to wait behind them. */
 
 enum {
     F(STRETCH) = RUN_LENGTH, /* so many elements of every row are taken lane by lane */
-    F(LANES_AHEAD) = 2,      /* so many lanes before they are taken, lines are asked for */
+    F(LANES_AHEAD) = 1,      /* so many lanes before they are taken, lines are asked for */
     F(ONLY_SUMS) = OPERATIONS, /* what else than an operation a walk may be for */
 };
 
@@ -76,14 +77,17 @@ static ALWAYS_INLINE void F(prefetch_element)(const char *lines, ptrdiff_t parts
     __builtin_prefetch(lines + parts * KLFAST_LINE_BYTES - 1, 0, 2);
 }
 
-/* Asks for `count` elements, LANES apart, of a stretch. */
-static ALWAYS_INLINE void F(prefetch_lane)(const F(stretch) *stretch, const klfast_strip *strip, ptrdiff_t first,
-                                           ptrdiff_t count, const int same) {
-    for (ptrdiff_t k = 0; k < count; k++) {
-        ptrdiff_t i = first + k * LANES;
-        if (i >= stretch->length) break;
-        F(prefetch_element)(stretch->p + i * strip->p_stride, strip->parts);
-        if (!same) F(prefetch_element)(stretch->q + i * strip->q_stride, strip->parts);
+/* What is asked for while a lane is computed: elements LANES apart, `at_once` in every step. */
+typedef struct {
+    const F(stretch) *stretch;
+    ptrdiff_t next, at_once;
+} F(ahead);
+
+static ALWAYS_INLINE void F(prefetch_some)(F(ahead) *ahead, const klfast_strip *strip, const int same) {
+    for (ptrdiff_t k = 0; k < ahead->at_once; k++, ahead->next += LANES) {
+        if (ahead->next >= ahead->stretch->length) break;
+        F(prefetch_element)(ahead->stretch->p + ahead->next * strip->p_stride, strip->parts);
+        if (!same) F(prefetch_element)(ahead->stretch->q + ahead->next * strip->q_stride, strip->parts);
     }
 }
 
@@ -112,8 +116,8 @@ static ALWAYS_INLINE void F(across_step)(F(sweep) *local, F(lines) p, F(lines) q
 }
 
 /* Lane j of the rows of one line. */
-static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretch, const klfast_strip *strip, int j,
-                                         const F(constants) *row, const int operation) {
+static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretch, F(ahead) *ahead,
+                                         const klfast_strip *strip, int j, const F(constants) *row, const int operation) {
     const int is_closely_summed = operation == CROSS_ENTROPY || operation == ENTROPY;
     const int run = is_closely_summed ? CLOSE_RUN : RUN_LENGTH;
     F(sweep) local;
@@ -125,6 +129,7 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
     for (; first + STEP <= length; first += STEP) {
         F(lines) p = F(lines_from)(stretch->p, strip->p_stride, first + j, length, NULL, 1);
         F(lines) q = F(lines_from)(stretch->q, strip->q_stride, first + j, length, NULL, 1);
+        F(prefetch_some)(ahead, strip, operation == ENTROPY);
         F(across_step)(&local, p, q, q, row, operation, 0);
         if ((first + STEP) % run == 0) F(end_runs)(&local);
     }
@@ -133,6 +138,7 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
         F(lines) p = F(lines_from)(stretch->p, strip->p_stride, first + j, length, F(zeros), 0);
         F(lines) q = F(lines_from)(stretch->q, strip->q_stride, first + j, length, F(zeros), 0);
         F(lines) other = F(lines_from)(stretch->q, strip->q_stride, first + j, length, row->c, 0);
+        F(prefetch_some)(ahead, strip, operation == ENTROPY);
         F(across_step)(&local, p, q, other, row, operation, 1);
         F(end_runs)(&local);
     }
@@ -142,18 +148,20 @@ static ALWAYS_INLINE void F(across_lane)(F(side) *side, const F(stretch) *stretc
     F(store_ended)(&side->second[j], &local.second);
 }
 
-/* A stretch, lane by lane, while lines of its later lanes and of the `next` one are asked for. */
+/* A stretch, lane by lane, while lines of its later lanes and of the `next` one are asked for; a short one has fewer steps than
+ * the next may need. */
 static ALWAYS_INLINE void F(across_stretch)(F(side) *sides, const F(stretch) *stretch, const F(stretch) *next,
                                             const klfast_strip *strip, const F(constants) *row, const int operation) {
-    const int same = operation == ENTROPY;
-    ptrdiff_t parts = strip->parts, at_once = (F(STRETCH) / LANES + parts - 1) / parts;
-    for (int j = 0; j < LANES; j++)
+    ptrdiff_t parts = strip->parts, at_once = (STEP / LANES + parts - 1) / parts;
+    for (int j = 0; j < LANES; j++) {
+        int later = j + F(LANES_AHEAD);
+        F(ahead) ahead = {later < LANES ? stretch : next, later % LANES, at_once};
         for (ptrdiff_t part = 0; part < parts; part++) {
-            int later = j + F(LANES_AHEAD);
-            F(prefetch_lane)(later < LANES ? stretch : next, strip, later % LANES + part * at_once * LANES, at_once, same);
             F(stretch) line = {stretch->p + part * KLFAST_LINE_BYTES, stretch->q + part * KLFAST_LINE_BYTES, stretch->length};
-            F(across_lane)(&sides[part], &line, strip, j, &row[part], operation);
+            F(across_lane)(&sides[part], &line, &ahead, strip, j, &row[part], operation);
         }
+        while (ahead.next < ahead.stretch->length) F(prefetch_some)(&ahead, strip, operation == ENTROPY);
+    }
 }
 
 /* Asks for what later rows will be sampled at, as far as it lies among elements start ... start + STRETCH - 1. */
