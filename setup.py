@@ -72,7 +72,7 @@ class BuildKernels(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             kernels = [pool.submit(self._compile_kernels, *job) for job in jobs]
             module = pool.submit(self._compile_module, extension)
-            extension.extra_objects += [name for future in (*kernels, module) for name in future.result()]
+            extension.extra_objects += [future.result() for future in (*kernels, module)]
         extension.depends, extension.sources = extension.extra_objects, []  # all that is left is to link
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
         super().build_extension(extension)
@@ -95,13 +95,13 @@ class BuildKernels(build_ext):
         if not self.force and os.path.exists(note) and not newer_group(made_of, target):
             with open(note) as file:
                 if file.read() == made_with:
-                    return [target]
+                    return target
         if os.path.exists(note):
             os.remove(note)
         self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags, **options)
         with open(note, "w") as file:
             file.write(made_with)
-        return [target]
+        return target
 
     def _for_x86(self, flags):
         """Flags for x86-64 alone, where a module for two kinds of CPU is compiled at once, as on macOS."""

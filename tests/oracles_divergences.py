@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 from flint import arb
 
-PRECISION = 192  # in bits, of a root or a logarithm of what is known already
+PRECISION = 192  # in bits, of the root of what is known already
 
 
 def js_divergence(p, q, normalize=True):
