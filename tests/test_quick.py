@@ -1,10 +1,13 @@
 """Contiguous arrays reduced along their last axis take a shorter way to the kernels: it must not be seen in any result."""
 
+import inspect
+import itertools
+
 import numpy as np
 import pytest
 
 import klfast
-from klfast import logits
+from klfast import distill, logits
 
 PAIRS = {
     "kl_divergence": klfast.kl_divergence,
@@ -12,21 +15,42 @@ PAIRS = {
     "js_divergence": klfast.js_divergence,
     "hellinger": klfast.hellinger,
     "renyi_divergence": lambda p, q, **options: klfast.renyi_divergence(p, q, 0.7, **options),
-    "logits.kl_divergence": klfast.logits.kl_divergence,
-    "logits.js_divergence": klfast.logits.js_divergence,
+    "logits.kl_divergence": logits.kl_divergence,
+    "logits.js_divergence": logits.js_divergence,
+    "distill.kl": distill.kl,
 }
 SINGLE = {
     "entropy": klfast.entropy,
-    "logits.entropy": klfast.logits.entropy,
-    "logits.logsumexp": klfast.logits.logsumexp,
+    "logits.entropy": logits.entropy,
+    "logits.logsumexp": logits.logsumexp,
+    "logits.softmax": logits.softmax,
+    "logits.log_softmax": logits.log_softmax,
+    "logits.entropy_grad": logits.entropy_grad,
+}
+GRADIENTS = {
+    name: getattr(logits, name)
+    for which in ("kl_divergence", "js_divergence")
+    for name in (f"{which}_grad", f"{which}_value_and_grad")
 }
 SHAPES = (1,), (7,), (1, 1), (3, 5), (2, 3, 4), (17, 129), (2, 1, 3, 33), (5, 9000), (4096, 3), (70000, 2)
 
 
 def arguments(name, shape, dtype):
     random = np.random.default_rng(4)
-    drawn = random.normal if name.startswith("logits") else random.uniform
-    return [drawn(size=shape).astype(dtype) for _ in range(2 if name in PAIRS else 1)]
+    drawn = random.uniform if name in dir(klfast) else random.normal
+    return [drawn(size=shape).astype(dtype) for _ in range(1 if name in SINGLE else 2)]
+
+
+def assert_same(result, expected):
+    if isinstance(expected, tuple):
+        assert len(result) == len(expected)
+        for one, other in zip(result, expected):
+            assert_same(one, other)
+        return
+    assert type(result) is type(expected)
+    np.testing.assert_array_equal(result, expected, strict=True)
+    if isinstance(result, np.ndarray):
+        assert result.flags.writeable
 
 
 @pytest.mark.parametrize("name", PAIRS | SINGLE)
@@ -34,11 +58,66 @@ def arguments(name, shape, dtype):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_same_as_the_long_way(name, dtype, shape):
     function, given = (PAIRS | SINGLE)[name], arguments(name, shape, dtype)
-    expected = function(*given, n_threads=2)  # which the short way does not know
-    for axis in (-1, len(shape) - 1):
-        result = function(*given, axis=axis)
-        assert type(result) is type(expected) and result.dtype == np.float64 and result.shape == shape[:-1]
-        np.testing.assert_array_equal(result, expected, strict=True)
+    expected = function(*given, check=True)  # which the short way does not know
+    for options in ({}, {"axis": len(shape) - 1}, {"n_threads": 1}, {"n_threads": 2}):
+        assert_same(function(*given, **options), expected)
+
+
+OPTIONS = {
+    "base": (2, 0.1, np.float64(10)),
+    "keepdims": (True,),
+    "temperature": (2, 0.5, 1e-5, np.float32(3)),
+    "beta": (0.25,),
+    "normalize": (False,),
+    "direction": ("forward", "reverse", "jsd"),
+    "reduction": ("none", "mean", "sum"),
+    "return_count": (True,),
+    "scale_by_t2": (True,),
+    "wrt": ("x", "y", "both"),
+    "z_loss": (1e-4, 1),
+}
+
+
+def its_options(function, among=OPTIONS):
+    """All pairs of options that a function has, and each alone."""
+    known = [(name, value) for name in inspect.signature(function).parameters if name in among for value in among[name]]
+    return [{}, *map(dict, ([one] for one in known)), *map(dict, itertools.combinations(known, 2))]
+
+
+NAMED = {name: function for name, function in (PAIRS | SINGLE | GRADIENTS).items() if name != "renyi_divergence"}
+NAMED |= {"distill.kl_value_and_grad": distill.kl_value_and_grad}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("shape", ((7,), (3, 5), (2, 3, 33)))
+def test_every_option_gives_the_same_as_the_long_way(name, dtype, shape):
+    function, given = NAMED[name], arguments(name, shape, dtype)
+    for options in its_options(function):
+        assert_same(function(*given, **options), function(*given, check=True, **options))
+
+
+WRONG = {
+    "base": (-1, 1, 0, "2", True, np.nan),
+    "n_threads": (0, -1, 1.0, "2", True),
+    "temperature": (0, -1, "1", True, np.nan, 1e300),
+    "beta": (0, 1, "0.5", np.nan),
+    "z_loss": (np.inf, "1", True),
+    "wrt": ("z", None, 1),
+    "reduction": ("median", None),
+    "direction": ("backward", None),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_options_are_looked_at(name):
+    function, given = NAMED[name], arguments(name, (3, 5), np.float64)
+    parameters = inspect.signature(function).parameters
+    for option in WRONG.keys() & parameters.keys():
+        for value in WRONG[option]:
+            if value is not parameters[option].default:
+                with pytest.raises((TypeError, ValueError), match=f"^{option}: "):
+                    function(*given, **{option: value})
 
 
 @pytest.mark.parametrize("axis", (2, -3, 63, 64, 10**30, -(10**30)))
@@ -91,6 +170,8 @@ OF_IDS = {
     "sum": lambda *given, **options: logits.cross_entropy(*given, reduction="sum", **options),
     "mean": lambda *given, **options: logits.cross_entropy(*given, reduction="mean", **options),
     "token_logprobs": logits.token_logprobs,
+    "gradient": logits.cross_entropy_grad,
+    "value_and_grad": logits.cross_entropy_value_and_grad,
 }
 
 
@@ -101,11 +182,28 @@ OF_IDS = {
 def test_class_ids_give_the_same_as_the_long_way(name, dtype, kind, shape):
     random = np.random.default_rng(5)
     x, ids = random.normal(size=shape).astype(dtype), random.integers(shape[-1], size=shape[:-1]).astype(kind)
-    expected = OF_IDS[name](x, ids, n_threads=2)
-    for options in ({}, {"axis": len(shape) - 1}, {"ignore_index": None}, {"ignore_index": -1}):
-        result = OF_IDS[name](x, np.asarray(ids), **options)
-        assert type(result) is type(expected) and result.dtype == np.float64
-        np.testing.assert_array_equal(result, expected, strict=True)
+    expected = OF_IDS[name](x, ids, check=True)
+    usual = {"axis": len(shape) - 1}, {"ignore_index": None}, {"ignore_index": -1}, {"n_threads": 1}, {"n_threads": 2}
+    for options in ({}, *usual):
+        assert_same(OF_IDS[name](x, np.asarray(ids), **options), expected)
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "token_logprobs", "gradient", "value_and_grad"))
+@pytest.mark.parametrize("shape", ((7,), (3, 5), (2, 3, 33)))
+def test_every_option_of_a_loss_gives_the_same_as_the_long_way(name, shape):
+    random = np.random.default_rng(5)
+    x, ids = random.normal(size=shape), np.asarray(random.integers(shape[-1], size=shape[:-1]))
+    for options in its_options(OF_IDS[name]):
+        assert_same(OF_IDS[name](x, ids, **options), OF_IDS[name](x, ids, check=True, **options))
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "token_logprobs", "gradient", "value_and_grad"))
+def test_options_of_a_loss_are_looked_at(name):
+    function = OF_IDS[name]
+    for option in WRONG.keys() & inspect.signature(function).parameters.keys():
+        for value in WRONG[option]:
+            with pytest.raises((TypeError, ValueError), match=f"^{option}: "):
+                function(np.ones((3, 9)), np.array([0, 1, 2]), **{option: value})
 
 
 def odd_ids(ids):
@@ -128,7 +226,7 @@ def odd_ids(ids):
 @pytest.mark.parametrize("name", OF_IDS)
 def test_class_ids_that_are_not_for_it_get_their_answer_too(name, which):
     x, ids = np.random.default_rng(6).normal(size=(5, 9)), np.array([8, 0, 3, 3, 1])
-    np.testing.assert_array_equal(OF_IDS[name](x, odd_ids(ids)[which]), OF_IDS[name](x, ids), strict=True)
+    assert_same(OF_IDS[name](x, odd_ids(ids)[which]), OF_IDS[name](x, ids))
 
 
 @pytest.mark.parametrize("name", OF_IDS)
@@ -175,10 +273,9 @@ def test_elements_are_the_same_as_by_the_long_way(name, dtype, shape):
     given = [random.uniform(size=shape).astype(dtype) for _ in range(1 if name == "entr" else 2)]
     for array in given:
         array.flat[0] = 0
-    expected = function(*given, n_threads=2)
-    result = function(*given)
-    assert result.flags.writeable and result.base is None
-    np.testing.assert_array_equal(result, expected, strict=True)
+    expected = function(*given, where=True)
+    for options in ({}, {"n_threads": 1}, {"n_threads": 2}):
+        assert_same(function(*given, **options), expected)
 
 
 @pytest.mark.parametrize("shape", ((), (0,), (3, 0)))

@@ -107,6 +107,8 @@ def included(where, arguments, name="where"):
 
 def axes(axis, n_dimensions):
     """The axes to reduce, as a sorted tuple of non-negative integers."""
+    if type(axis) is int and -n_dimensions <= axis < n_dimensions:
+        return (axis % n_dimensions,)
     if axis is None:
         return tuple(range(n_dimensions))
     chosen = []
@@ -148,6 +150,8 @@ def order(name, value):
 
 
 def _number(name, value):
+    if type(value) is float:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: {value!r} is not a number")
     try:

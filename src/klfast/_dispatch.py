@@ -31,16 +31,12 @@ def reduce(
     first; `empty` is the result where the axis has no elements; `compute` is the type to compute with, if it is not the
     inputs' own; `parameters` are what the operation is told besides.
     """
-    if (
-        type(axis) is int
-        and not keepdims
-        and base is out is n_threads is check is where is dtype is compute is None
-        and (parameters is NO_PARAMETERS or _are_usual(parameters))
-    ):
-        values, order = tuple(named.values()), parameters.get("order", 1.0)
-        result = _kernels.quick(OPERATIONS[operation], values[0], values[-1], axis, order, _threads.get_num_threads)
+    log_base = _checks.log_base(base)
+    if out is check is where is dtype is compute is None:
+        result = quickly(operation, named.values(), axis, n_threads, parameters)
         if result is not None:
-            return np.float64(result) if type(result) is float else result
+            result = result if log_base is None else result / log_base
+            return np.expand_dims(result, axis) if keepdims else result
     inputs = _checks.inputs(named, dtype)
     axes = _checks.axes(axis, inputs[0].array.ndim)
     chosen = _checks.included(where, inputs)
@@ -48,7 +44,6 @@ def reduce(
         for one in inputs:
             check(one, chosen)
     shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
-    log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen))
@@ -65,14 +60,29 @@ def reduce(
     return out
 
 
+def quickly(operation, arrays, axis, n_threads, parameters, *more):
+    """What the kernels make of contiguous arrays along their last axis; None if something is out of the ordinary.
+
+    `more`: class ids, one factor for all gradients, and which arrays have results of their size, as for `_kernels.quick`.
+    """
+    if type(axis) is not int or (parameters and safe_type(parameters) is not None):
+        return None
+    first, *rest = arrays
+    return _kernels.quick(
+        OPERATIONS[operation],
+        first,
+        rest[0] if rest else first,
+        axis,
+        n_threads,
+        _threads.resolve,
+        parameters,
+        *more,
+    )
+
+
 def is_in_place(out):
     """Whether the kernels can write results where the user wants them."""
     return out.flags.c_contiguous and out.flags.aligned
-
-
-def _are_usual(parameters):
-    """Whether an operation is told nothing that the quick way has no place for."""
-    return parameters.get("temperature", 1.0) == 1.0 and parameters.get("beta", 0.5) == 0.5
 
 
 def reduce_weights(operation, named, axis, keepdims, where, base, out, n_threads, normalize, check, dtype):
@@ -186,23 +196,29 @@ def transform(
     `wrt` says with respect to which argument: one of their names, or "both". With `with_value`, the operation's own results
     come first.
     """
+    names = _checks.with_respect_to(wrt, list(named))
+    log_base = _checks.log_base(base)
+    operation = f"logits_{operation.removesuffix('_grad')}"
+    if where is out is dtype is grad_output is None and not check:
+        factor = None if log_base is None else 1.0 / log_base
+        written = [name in names for name in named]
+        found = quickly(operation, named.values(), axis, n_threads, parameters, None, factor, written)
+        if found is not None:
+            return _transformed(np.asarray(found[0]), found[1:], log_base, wrt, with_value)
     inputs = _checks.inputs(named, dtype)
     axes = _checks.axes(axis, inputs[0].array.ndim)
     chosen = _checks.included(where, inputs)
     if check:
         for one in inputs:
             _checks.scores(one, chosen)
-    names = _checks.with_respect_to(wrt, list(named))
     shape = _layout.result_shape(inputs[0].array.shape, axes, False)
-    log_base = _checks.log_base(base)
     gradients = _checks.gradients(grad_output, shape, log_base)
     n_threads = _threads.resolve(n_threads)
     factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
     outputs = _checks.outputs(out, inputs, names, named_arrays(inputs, chosen) | factor)
     values = np.empty(shape)
-    operation = operation.removesuffix("_grad")
     run(
-        f"logits_{operation}",
+        operation,
         inputs,
         chosen,
         axes,
@@ -213,7 +229,12 @@ def transform(
         gradients=gradients,
         compute=safe_type(parameters),
     )
-    written = tuple(array for array in outputs if array is not None)
+    return _transformed(values, outputs, log_base, wrt, with_value)
+
+
+def _transformed(values, outputs, log_base, wrt, with_value):
+    """What `transform` returns."""
+    written = tuple([array for array in outputs if array is not None])
     result = written if wrt == "both" else written[0]
     if not with_value:
         return result
@@ -234,10 +255,10 @@ BUFFERED = 2**17
 
 def each(operation, named, out, where, n_threads, dtype):
     """One number for every element (or pair of elements) of the inputs, in their common type."""
-    if out is where is n_threads is dtype is None:
+    if out is where is dtype is None:
         values = tuple(named.values())
         result = _kernels.quick_elementwise(
-            _kernels.ELEMENTWISE[operation], values[0], values[-1], _threads.get_num_threads
+            _kernels.ELEMENTWISE[operation], values[0], values[-1], n_threads, _threads.resolve
         )
         if result is not None:
             return result

@@ -1,9 +1,11 @@
 """Distillation losses of two arrays of logits: arguments in, kernels, and what the rows come down to."""
 
+import math
+
 import numpy as np
 
 from klfast import _checks, _checks_distill, _layout, _threads
-from klfast._dispatch import run, safe_type
+from klfast._dispatch import quickly, run, safe_type
 
 
 class Rows:
@@ -15,16 +17,18 @@ class Rows:
         self.mask = mask
         self.counted = _checks_distill.counted_rows(mask, shape)
         self.scale = scale  # what every number is multiplied by
-        self.count = int(np.prod(shape) if self.counted is None else np.count_nonzero(self.counted))
+        self.count = math.prod(shape) if self.counted is None else int(np.count_nonzero(self.counted))
 
     def factors(self, grad_output):
         """What the gradient of each row is multiplied by, in their shape."""
         shape = self.shape if self.reduction == "none" else ()
         given = _checks.gradients(grad_output, shape, None)
-        factors = np.float64(1.0) if given is None else given.reshape(shape)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            whole = factors * self.scale / (np.float64(self.count) if self.reduction == "mean" else 1.0)
+        whole = self.scaled(np.float64(1.0) if given is None else given.reshape(shape))
         return np.array(np.broadcast_to(whole, self.shape), order="C")
+
+    def scaled(self, factors):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return factors * self.scale / (np.float64(self.count) if self.reduction == "mean" else 1.0)
 
     def value(self, numbers):
         """What the numbers of the rows come down to; those that do not count are made 0."""
@@ -97,6 +101,15 @@ def kl(
     rows = Rows(
         _layout.result_shape(shape, axes, False), mask, reduction, scale_of(parameters["temperature"], scale_by_t2)
     )
+    operation = "logits_js_divergence" if direction == "jsd" else "logits_kl_divergence"
+    order = -1 if direction == "reverse" else 1
+    if mask is grad_output is out is dtype is None and not check:
+        both = (teacher_logits, student_logits)[::order]
+        more = () if wanted == "value" else (None, rows.scaled(np.float64(1.0)), (False, True)[::order])
+        found = quickly(operation, both, axis, n_threads, parameters, *more)
+        if found is not None:
+            numbers, gradient = (found[0], found[1:][::order][1]) if more else (found, None)
+            return rows.answer(wanted, numbers, gradient, return_count)
     chosen = _checks.included(None, inputs)
     n_threads = _threads.resolve(n_threads)
     if check:
@@ -108,9 +121,8 @@ def kl(
         in_use = arrays_in_use(inputs, chosen, rows, grad_output)
         outputs = _checks.outputs(out, inputs, ["student_logits"], in_use)
     numbers = np.zeros(rows.shape)
-    order = -1 if direction == "reverse" else 1
     run(
-        "logits_js_divergence" if direction == "jsd" else "logits_kl_divergence",
+        operation,
         inputs[::order],
         chosen,
         axes,

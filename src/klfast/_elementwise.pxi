@@ -49,27 +49,17 @@ def elementwise(int operation_id, const real[::1] p, const real[::1] q, const un
     share_elements(&call, operation_id, 1 if call.length < SMALL_WORK else n_threads)
 
 
-def quick_elementwise(int operation_id, p, q, thread_count):
-    """The results for contiguous arrays of one shape and type; None if that is not what they are."""
+def quick_elementwise(int operation_id, p, q, n_threads, resolve):
+    """The results for contiguous arrays of one shape and type; None if that is not what they are. Threads as for `quick`."""
     cdef elements_of_a_call call
-    cdef Py_buffer a, b, c
-    if type(p) is not ndarray or type(q) is not ndarray or not can_see_memory(p, &a):
+    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), c
+    if not are_alike(a, b):
         return None
-    try:
-        if not can_see_memory(q, &b):
-            return None
-        try:
-            if not (is_quick(&a) and are_alike(&a, &b) and is_quick(&b)):
-                return None
-            out = empty(p.shape, p.dtype)
-            call.length, call.size = a.len // a.itemsize, a.itemsize
-            n_threads = thread_count() if call.length >= SMALL_WORK else 1
-            PyObject_GetBuffer(out, &c, PyBUF_WRITABLE)
-            call.p, call.q, call.mask, call.out = <const char *> a.buf, <const char *> b.buf, NULL, <char *> c.buf
-            share_elements(&call, operation_id, n_threads)
-            PyBuffer_Release(&c)
-            return out
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
+    call.length, call.size = a.view.len // a.view.itemsize, a.view.itemsize
+    cdef int threads = resolve(n_threads) if call.length >= SMALL_WORK or n_threads is not None else 1
+    out = empty(p.shape, p.dtype)
+    c = Contiguous(out, PyBUF_WRITABLE)
+    call.p, call.q, call.mask = <const char *> a.view.buf, <const char *> b.view.buf, NULL
+    call.out = <char *> c.view.buf
+    share_elements(&call, operation_id, threads)
+    return out

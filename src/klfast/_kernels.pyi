@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,12 +80,18 @@ def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int
 ) -> None: ...
 def quick_elementwise(
-    operation_id: int, p: object, q: object, thread_count: Callable[[], int]
+    operation_id: int, p: object, q: object, n_threads: object, resolve: Callable[[object], int]
 ) -> np.ndarray | None: ...
 def quick(
-    operation_id: int, p: object, q: object, axis: int, order: float, thread_count: Callable[[], int]
-) -> float | np.ndarray | None: ...
-def quick_labels(
-    operation_id: int, x: object, ids: object, axis: int, thread_count: Callable[[], int]
-) -> float | np.ndarray | None: ...
+    operation_id: int,
+    p: object,
+    q: object,
+    axis: int,
+    n_threads: object,
+    resolve: Callable[[object], int],
+    parameters: dict,
+    ids: object = None,
+    factor: float | None = None,
+    written: Sequence[bool] | None = None,
+) -> Any: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

@@ -301,6 +301,8 @@ cdef void begin(klfast_rows *rows) noexcept:
 
 cdef klfast_parameters told(dict parameters) except *:
     """What an operation is told, and else what is usual."""
+    if not parameters:
+        return usual_parameters
     complete = PARAMETERS | parameters
     if len(complete) > len(PARAMETERS):
         raise KeyError(f"none of the parameters: {parameters.keys() - PARAMETERS.keys()}")

@@ -6,6 +6,7 @@ is converted here, and transposed, reversed, strided and broadcast arrays are ne
 What is copied, a slab at a time where there is an outer axis: several reduced axes that no single stride describes.
 """
 
+import functools
 import itertools
 import math
 from typing import NamedTuple
@@ -22,14 +23,16 @@ def widened(bits):
 
 def readable(inputs):
     """The arrays, the numbers of their element types, and the type to compute with: float for halves and floats."""
-    arrays, elements = [], []
-    narrow = True
-    for one in inputs:
-        dtype = one.array.dtype
-        elements.append((_kernels.BFLOAT16_ELEMENTS if one.is_bfloat16 else _kernels.ELEMENTS)[dtype.str])
-        arrays.append(one.array)
-        narrow = narrow and is_narrow(one)
-    return arrays, elements, _kernels.COMPUTE["float32" if narrow else "float64"]
+    types = [_element_type(one.array.dtype, one.is_bfloat16) for one in inputs]
+    compute = "float32" if all([narrow for _, narrow in types]) else "float64"
+    return [one.array for one in inputs], [element for element, _ in types], _kernels.COMPUTE[compute]
+
+
+@functools.cache
+def _element_type(dtype, is_bfloat16):
+    """The number of the element type, and whether it is computed as float. Kept: numpy takes long to name a type."""
+    numbers = _kernels.BFLOAT16_ELEMENTS if is_bfloat16 else _kernels.ELEMENTS
+    return numbers[dtype.str], is_bfloat16 or (dtype.kind == "f" and dtype.itemsize <= 4)
 
 
 def is_bfloat16(dtype):
@@ -39,13 +42,13 @@ def is_bfloat16(dtype):
 
 def is_narrow(one):
     """Whether an input is computed as float."""
-    return one.is_bfloat16 or (one.array.dtype.kind == "f" and one.array.dtype.itemsize <= 4)
+    return _element_type(one.array.dtype, one.is_bfloat16)[1]
 
 
 def result_shape(shape, axes, keepdims):
     if keepdims:
-        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+        return tuple([1 if axis in axes else size for axis, size in enumerate(shape)])
+    return tuple([size for axis, size in enumerate(shape) if axis not in axes])
 
 
 class Task(NamedTuple):
@@ -67,7 +70,7 @@ def tasks(arrays, mask, axes, results, outputs=()):
     wanted = [output for output in outputs if output is not None]
     everything = [*arrays, *wanted] if mask is None else [*arrays, *wanted, mask]
     shape = arrays[0].shape
-    if axes == (len(shape) - 1,) and all(array.flags.c_contiguous for array in everything):
+    if axes == (len(shape) - 1,) and all([array.flags.c_contiguous for array in everything]):
         # by far the most common, and small calls feel every step below
         whole = (1, math.prod(shape[:-1]), shape[-1])
         laid = [(array, (0, whole[2] * array.itemsize, array.itemsize)) for array in everything]
@@ -153,7 +156,7 @@ def writable(array):
     if array is None:
         return None, 0
     if array.dtype.kind == "f" and not is_bfloat16(array.dtype):
-        return array, _kernels.ELEMENTS[array.dtype.str]
+        return array, _element_type(array.dtype, False)[0]
     bits = array if array.dtype.kind == "u" else array.view(np.uint16)  # which would lose a foreign byte order
     return bits, _kernels.BFLOAT16_ELEMENTS[bits.dtype.str]
 

@@ -1,15 +1,16 @@
 """Cross-entropy of logits with all its options, and the log-probabilities of tokens: arguments in, kernels, reduction."""
 
 import functools
+import math
 
 import numpy as np
 
-from klfast import _checks, _checks_labels, _dispatch, _kernels, _layout, _threads
-from klfast._dispatch import Labels, is_in_place, run, safe_type
+from klfast import _checks, _checks_labels, _layout, _threads
+from klfast._dispatch import Labels, is_in_place, quickly, run, safe_type
 
 # Options as they are when nobody says otherwise: of what is asked about class ids, and of losses besides.
-USUAL = {"where": None, "temperature": 1.0, "softcap": None, "n_threads": None, "check": False, "dtype": None}
-USUAL_LOSS = USUAL | {"weight": None, "label_smoothing": 0.0, "smooth_over": "all", "z_loss": 0.0}
+USUAL = {"where": None, "softcap": None, "check": False, "dtype": None}
+USUAL_LOSS = USUAL | {"weight": None, "label_smoothing": 0.0, "smooth_over": "all"}
 
 # With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
 MANY = 2**12
@@ -22,10 +23,10 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     """The loss, its gradient, or ("both") first the one, then the other."""
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
-    if wanted == "value" and out is log_base is None and not keepdims:
-        losses = _quick("cross_entropy", x, target, options, USUAL_LOSS)
-        if losses is not None:
-            return _reduced(losses, reduction, np.size(losses) if reduction == "mean" else 1.0)
+    if out is grad_output is None and not keepdims:
+        found = _quick_loss(x, target, wanted, log_base, reduction, options)
+        if found is not None:
+            return found
     loss = _Loss(x, target, **options)
     shape = _layout.result_shape(loss.x.array.shape, loss.axes, keepdims)
     if reduction != "none":
@@ -42,38 +43,53 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     losses = loss.compute(gradients, outputs, out.reshape(loss.rows) if in_place else np.empty(loss.rows))
     if wanted == "grad":
         return outputs[0]
-    value = _reduced(losses, reduction, count)
-    value = np.reshape(value if log_base is None else value / log_base, shape)
+    value = np.reshape(_value(losses, reduction, count, log_base), shape)[()]
     if wanted == "both":
-        return value[()], outputs[0]
+        return value, outputs[0]
     if out is None:
-        return value[()]
+        return value
     if not in_place or log_base is not None:
         out[...] = value
     return out
 
 
-def _quick(operation, x, ids, options, usual):
+def _quick_loss(x, ids, wanted, log_base, reduction, options):
+    """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
+    count = max(1, np.size(ids)) if reduction == "mean" else 1  # without any rows, nothing is quick
+    factor, written = None, None
+    if wanted != "value":
+        factor, written = (1.0 if log_base is None else 1.0 / log_base) / count, (True,)
+    found = _quick("cross_entropy", x, ids, options, USUAL_LOSS, factor, written)
+    if found is None or wanted == "grad":
+        return found if found is None else found[1]
+    if wanted == "value":
+        return _value(found, reduction, count, log_base)
+    return _value(found[0], reduction, count, log_base), found[1]
+
+
+def _quick(operation, x, ids, options, usual, *more):
     """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
-    if type(ids) is not np.ndarray or ids.dtype.kind != "i" or ids.size > MANY:
+    if type(ids) is not np.ndarray or ids.size > MANY:
         return None
-    if not all(type(options[name]) is type(value) and options[name] == value for name, value in usual.items()):
+    for name, value in usual.items():
+        given = options[name]
+        if given is not value and (type(given) is not type(value) or given != value):
+            return None
+    ignored = options["ignore_index"]
+    if not (ignored is None or (type(ignored) is int and _checks_labels.IDS[0] <= ignored < 0)):
         return None
-    axis, ignored = options["axis"], options["ignore_index"]
-    if type(axis) is not int or not (
-        ignored is None or (type(ignored) is int and _checks_labels.IDS[0] <= ignored < 0)
-    ):
-        return None
-    number = _dispatch.OPERATIONS[f"logits_{operation}"]
-    result = _kernels.quick_labels(number, x, ids, axis, _threads.get_num_threads)
-    return np.float64(result) if type(result) is float else result
+    parameters = {"temperature": _checks.temperature(options["temperature"])}
+    if "z_loss" in options:
+        parameters["z_loss"] = _checks.finite("z_loss", options["z_loss"])
+    return quickly(f"logits_{operation}", (x,), options["axis"], options["n_threads"], parameters, ids, *more)
 
 
-def _reduced(losses, reduction, count):
-    if reduction == "none":
-        return losses
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sum(losses) / count
+def _value(losses, reduction, count, log_base):
+    """The losses of all rows, or what they come down to."""
+    if reduction != "none":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            losses = np.add.reduce(losses, axis=None) / count
+    return losses if log_base is None else losses / log_base
 
 
 class _Loss:
@@ -150,7 +166,7 @@ class _Loss:
     def count(self):
         """What the mean divides by."""
         if not self.has_labels or (self.all_count and self.weight is None):
-            return float(np.prod(self.rows))
+            return float(math.prod(self.rows))
         return float(np.sum(self.counts if self.weight is None else self._label_weights()))
 
     def gradients(self, grad_output, reduction, count, log_base):
@@ -161,7 +177,7 @@ class _Loss:
             return factors
         whole = 1.0 if factors is None else factors[0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.full(int(np.prod(self.rows)), np.float64(whole) / count)
+            return np.full(math.prod(self.rows), np.float64(whole) / count)
 
     def compute(self, gradients, outputs, losses):
         """The loss of every row goes to `losses`, the gradient to `outputs`."""

@@ -2,126 +2,137 @@
 
 cdef object ndarray = numpy.ndarray
 cdef object empty = numpy.empty
+cdef object float64 = numpy.float64
 
-cdef bint is_quick(const Py_buffer *view) noexcept:
-    """Whether this is a contiguous array of rows that the kernels take as it is."""
-    cdef Py_ssize_t stride = view.itemsize
+
+cdef class Contiguous:
+    """The memory of an array of contiguous rows, which stays there as long as this object does."""
+    cdef Py_buffer view
+
+    def __cinit__(self, array, int flags=0):
+        PyObject_GetBuffer(array, &self.view, PyBUF_FORMAT | PyBUF_STRIDES | flags)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cdef bint has_native(self, const char *formats) noexcept:
+        """Whether the elements are of one of these types, each a letter of module struct, in native byte order."""
+        cdef const char *own = self.view.format
+        while formats[0] != 0 and formats[0] != own[0]:
+            formats += 1
+        return formats[0] != 0 and own[1] == 0
+
+    cdef klfast_array laid(self, int element) noexcept:
+        """Where its rows lie, along the last axis; `element` is the number of their type."""
+        cdef const Py_buffer *view = &self.view
+        cdef Py_ssize_t row_stride = view.shape[view.ndim - 1] * view.itemsize
+        return klfast_array(<const char *> view.buf, view.len, row_stride, view.itemsize, element)
+
+
+cdef Contiguous contiguous(array):
+    """The memory of a contiguous array that is not empty; None if it is none, or cannot be seen: that of dates, for one."""
+    cdef Contiguous seen
+    cdef Py_ssize_t stride
     cdef int axis
-    if view.ndim == 0:
-        return False
-    for axis in range(view.ndim - 1, -1, -1):
-        if view.strides[axis] != stride or view.shape[axis] == 0:
-            return False
-        stride *= view.shape[axis]
-    return view.format[1] == 0 and (view.format[0] == c"f" or view.format[0] == c"d")
-
-
-cdef bint are_alike(const Py_buffer *a, const Py_buffer *b) noexcept:
-    """Whether two such arrays have one shape and one type."""
-    cdef int axis
-    if a.ndim != b.ndim or a.itemsize != b.itemsize:
-        return False
-    for axis in range(a.ndim):
-        if a.shape[axis] != b.shape[axis]:
-            return False
-    return True
-
-
-cdef bint are_classes(const Py_buffer *ids, const Py_buffer *logits) noexcept:
-    """Whether these are class ids, one for each row of the logits, as the kernels take them: contiguous, of 4 or 8 bytes."""
-    cdef Py_ssize_t stride = ids.itemsize, n_classes = logits.shape[logits.ndim - 1], count = 1, i
-    cdef int axis
-    if ids.ndim != logits.ndim - 1 or ids.format[1] != 0 or ids.format[0] not in b"ilq" or <size_t> ids.buf % ids.itemsize:
-        return False
-    for axis in range(ids.ndim - 1, -1, -1):
-        if ids.shape[axis] != logits.shape[axis] or ids.strides[axis] != stride:
-            return False
-        stride *= ids.shape[axis]
-        count *= ids.shape[axis]
-    for i in range(count):
-        if not 0 <= ((<const int64_t *> ids.buf)[i] if ids.itemsize == 8 else (<const int32_t *> ids.buf)[i]) < n_classes:
-            return False
-    return True
-
-
-cdef bint can_see_memory(array, Py_buffer *view) except -1:
-    """Whether the array's memory can be seen; that of dates, for one, cannot."""
+    if type(array) is not ndarray:
+        return None
     try:
-        PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_STRIDES)
+        seen = Contiguous(array)
     except (ValueError, BufferError):
+        return None
+    stride = seen.view.itemsize
+    for axis in range(seen.view.ndim - 1, -1, -1):
+        if seen.view.strides[axis] != stride or seen.view.shape[axis] == 0:
+            return None
+        stride *= seen.view.shape[axis]
+    return seen
+
+
+cdef bint are_numbers(Contiguous a) noexcept:
+    """Whether these are rows of floats or doubles."""
+    return a is not None and a.view.ndim > 0 and a.has_native("fd")
+
+
+cdef bint are_alike(Contiguous a, Contiguous b) noexcept:
+    """Whether these are two such arrays of one shape and type."""
+    cdef int axis
+    if not (are_numbers(a) and are_numbers(b)) or a.view.ndim != b.view.ndim or a.view.itemsize != b.view.itemsize:
         return False
+    for axis in range(a.view.ndim):
+        if a.view.shape[axis] != b.view.shape[axis]:
+            return False
     return True
 
 
-cdef void lay_rows(klfast_rows *rows, const Py_buffer *a, const Py_buffer *b) noexcept:
-    """Two contiguous arrays of one shape and type, along their last axis."""
-    cdef Py_ssize_t length = a.shape[a.ndim - 1]
-    begin(rows)
-    rows.type = FLOAT32 if a.itemsize == sizeof(float) else FLOAT64
-    rows.a = klfast_array(<const char *> a.buf, a.len, length * a.itemsize, a.itemsize,
-                          2 * (SINGLE if rows.type == FLOAT32 else DOUBLE))
-    rows.b = rows.a
-    rows.b.data = <const char *> b.buf
-    rows.outer_count, rows.row_count, rows.length = 1, a.len // a.itemsize // length, length
+cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
+    """Whether these are class ids, one for each row of the logits, as the kernels take them: of 4 or 8 bytes."""
+    cdef Py_ssize_t n_classes = logits.view.shape[logits.view.ndim - 1], i
+    cdef int axis
+    if ids is None or ids.view.ndim != logits.view.ndim - 1 or <size_t> ids.view.buf % ids.view.itemsize:
+        return False
+    if not ids.has_native("ilq"):
+        return False
+    for axis in range(ids.view.ndim):
+        if ids.view.shape[axis] != logits.view.shape[axis]:
+            return False
+    for i in range(ids.view.len // ids.view.itemsize):
+        if not 0 <= ((<const int64_t *> ids.view.buf)[i] if ids.view.itemsize == 8
+                     else (<const int32_t *> ids.view.buf)[i]) < n_classes:
+            return False
+    return True
 
 
-cdef object walk_quickly(klfast_rows *rows, array, int n_dimensions, thread_count):
-    """The results of all rows: a float for vectors."""
+def quick(int operation_id, p, q, axis, n_threads, resolve, dict parameters, ids=None, factor=None, written=None):
+    """The results for two contiguous arrays of one shape and type along their last axis, a number for vectors; None if that is
+    not what they are, or if `ids` are not class ids of all rows.
+
+    `resolve` makes a number of threads of `n_threads`, and is asked only if there is enough work or something to resolve.
+    `factor` is what gradients are multiplied by. With `written`, which tells of each array whether results of its size are
+    wanted, these follow: (results, those of p, those of q), None where they are not wanted.
+    """
+    cdef klfast_rows rows
+    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), labels, first, second
+    if not are_alike(a, b) or (axis != -1 and axis != a.view.ndim - 1):
+        return None
+    cdef Py_ssize_t size = a.view.len // a.view.itemsize
+    cdef int threads = resolve(n_threads) if size >= SMALL_WORK or n_threads is not None else 1
+    cdef int element = 2 * (SINGLE if a.view.itemsize == sizeof(float) else DOUBLE)
+    begin(&rows)
+    rows.operation_id, rows.type = operation_id, FLOAT32 if element == 2 * SINGLE else FLOAT64
+    rows.parameters = told(parameters)
+    rows.a, rows.b = a.laid(element), b.laid(element)
+    rows.length = a.view.shape[a.view.ndim - 1]
+    rows.outer_count, rows.row_count = 1, size // rows.length
+    if ids is not None:
+        labels = contiguous(ids)
+        if not are_classes(labels, a):
+            return None
+        rows.labels = klfast_array(<const char *> labels.view.buf, 0, labels.view.itemsize, labels.view.itemsize,
+                                   2 * (INT32 if labels.view.itemsize == 4 else INT64))
+    if written is None:
+        return walk_quickly(&rows, p, a.view.ndim, factor, threads)
+    outputs = [empty(p.shape, p.dtype) if is_wanted else None for is_wanted in written]
+    if outputs[0] is not None:
+        first = Contiguous(outputs[0], PyBUF_WRITABLE)
+        rows.out_a = first.laid(element)
+    if len(outputs) > 1 and outputs[1] is not None:
+        second = Contiguous(outputs[1], PyBUF_WRITABLE)
+        rows.out_b = second.laid(element)
+    return (walk_quickly(&rows, p, a.view.ndim, factor, threads), *outputs)
+
+
+cdef object walk_quickly(klfast_rows *rows, array, int n_dimensions, factor, int n_threads):
+    """The results of all rows: a number for vectors."""
     cdef double result = 0
     cdef double[::1] results
-    n_threads = thread_count() if rows.row_count * rows.length >= SMALL_WORK else 1
+    cdef const double[::1] gradients
+    if factor is not None:
+        gradients = numpy.full(rows.row_count, factor, float64)
+        rows.gradients = &gradients[0]
     if n_dimensions == 1:
         walk(rows, &result, n_threads)
-        return result
+        return float64(result)
     numbers = empty(array.shape[: n_dimensions - 1])
     results = numbers.reshape(-1)
     walk(rows, &results[0], n_threads)
     return numbers
-
-
-def quick(int operation_id, p, q, axis, double order, thread_count):
-    """The results for two contiguous arrays of one shape and type along their last axis, a float for vectors; None if that is
-    not what they are.
-
-    `thread_count` is asked for a number only if there is enough work for it.
-    """
-    cdef klfast_rows rows
-    cdef Py_buffer a, b
-    if type(p) is not ndarray or type(q) is not ndarray or not can_see_memory(p, &a):
-        return None
-    try:
-        if not can_see_memory(q, &b):
-            return None
-        try:
-            if not (is_quick(&a) and are_alike(&a, &b) and is_quick(&b)) or (axis != -1 and axis != a.ndim - 1):
-                return None
-            lay_rows(&rows, &a, &b)
-            rows.operation_id, rows.parameters.order = operation_id, order
-            return walk_quickly(&rows, p, a.ndim, thread_count)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
-
-
-def quick_labels(int operation_id, x, ids, axis, thread_count):
-    """The same for contiguous logits and the class ids of their rows; None also if an id is that of no class."""
-    cdef klfast_rows rows
-    cdef Py_buffer a, b
-    if type(x) is not ndarray or type(ids) is not ndarray or not can_see_memory(x, &a):
-        return None
-    try:
-        if not can_see_memory(ids, &b):
-            return None
-        try:
-            if not is_quick(&a) or (axis != -1 and axis != a.ndim - 1) or not are_classes(&b, &a):
-                return None
-            lay_rows(&rows, &a, &a)
-            rows.operation_id = operation_id
-            rows.labels = klfast_array(<const char *> b.buf, 0, b.itemsize, b.itemsize,
-                                       2 * (INT32 if b.itemsize == 4 else INT64))
-            return walk_quickly(&rows, x, a.ndim, thread_count)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
