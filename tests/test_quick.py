@@ -63,6 +63,25 @@ def test_the_same_as_the_long_way(name, dtype, shape):
         assert_same(function(*given, **options), expected)
 
 
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_row_against_all_gives_the_same_as_the_long_way(name, dtype, shape):
+    x, y = arguments(name, shape, dtype)
+    row = np.ascontiguousarray(y.reshape(-1, shape[-1])[0])
+    for given in ((x, row), (row, x)):
+        assert_same(PAIRS[name](*given), PAIRS[name](*given, check=True))
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_of_one_row_against_all(name):
+    x, y = arguments(name, (3, 5), np.float64)
+    for given in ((x, y[1]), (y[1], x)):
+        for wrt in ("x", "y", "both"):
+            expected = GRADIENTS[name](*np.broadcast_arrays(*given), wrt=wrt)
+            assert_same(GRADIENTS[name](*given, wrt=wrt), expected)
+
+
 OPTIONS = {
     "base": (2, 0.1, np.float64(10)),
     "keepdims": (True,),
@@ -75,6 +94,9 @@ OPTIONS = {
     "scale_by_t2": (True,),
     "wrt": ("x", "y", "both"),
     "z_loss": (1e-4, 1),
+    "softcap": (3, 0.7),
+    "label_smoothing": (0.1, 1),
+    "smooth_over": ("finite",),
 }
 
 
@@ -104,6 +126,9 @@ WRONG = {
     "beta": (0, 1, "0.5", np.nan),
     "z_loss": (np.inf, "1", True),
     "wrt": ("z", None, 1),
+    "softcap": (0, -1, "1", True, np.nan),
+    "label_smoothing": (-0.1, 1.1, "0", True, np.nan),
+    "smooth_over": ("some", None),
     "reduction": ("median", None),
     "direction": ("backward", None),
 }
@@ -130,8 +155,11 @@ def test_an_axis_out_of_range(axis):
 @pytest.mark.parametrize(
     ("p", "q"),
     [
-        (np.ones((3, 5)), np.ones(5)),
+        (np.ones((3, 5)), np.ones(())),
+        (np.ones((3, 5)), np.ones(1)),
         (np.ones((3, 5)), np.ones((1, 5))),
+        (np.ones((3, 5)), np.ones(10)[::2]),
+        (np.ones((3, 5)), np.ones(5, np.float32)),
         (np.ones((3, 5)), np.ones((3, 5), np.float32)),
         (np.ones((3, 5)), np.ones((3, 5), int)),
         (np.ones((3, 10))[:, ::2], np.ones((3, 5))),

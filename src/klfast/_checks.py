@@ -75,7 +75,7 @@ def broadcast(arguments):
     if shapes.count(shapes[0]) == len(shapes):
         return arguments
     try:
-        shape = np.broadcast_shapes(*shapes)
+        shape = np.broadcast(*[one.array for one in arguments]).shape
     except ValueError as error:
         named = " and ".join(f"{one.name} {one.array.shape}" for one in arguments)
         raise ValueError(f"shapes do not broadcast: {named}") from error

@@ -32,8 +32,9 @@ def reduce(
     inputs' own; `parameters` are what the operation is told besides.
     """
     log_base = _checks.log_base(base)
-    if out is check is where is dtype is compute is None:
-        result = quickly(operation, named.values(), axis, n_threads, parameters)
+    compute = safe_type(parameters) if compute is None else compute
+    if out is check is where is dtype is None:
+        result = quickly(operation, named.values(), axis, n_threads, parameters, compute)
         if result is not None:
             result = result if log_base is None else result / log_base
             return np.expand_dims(result, axis) if keepdims else result
@@ -44,12 +45,11 @@ def reduce(
         for one in inputs:
             check(one, chosen)
     shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen))
     in_place = out is not None and is_in_place(out)
     results = out if in_place else np.empty(shape)
-    compute = safe_type(parameters) if compute is None else compute
     run(operation, inputs, chosen, axes, results, n_threads, parameters, empty=empty, compute=compute)
     if log_base is not None:
         results /= log_base
@@ -60,16 +60,17 @@ def reduce(
     return out
 
 
-def quickly(operation, arrays, axis, n_threads, parameters, *more):
+def quickly(operation, arrays, axis, n_threads, parameters, compute, *more):
     """What the kernels make of contiguous arrays along their last axis; None if something is out of the ordinary.
 
     `more`: class ids, one factor for all gradients, and which arrays have results of their size, as for `_kernels.quick`.
     """
-    if type(axis) is not int or (parameters and safe_type(parameters) is not None):
+    if type(axis) is not int:
         return None
     first, *rest = arrays
     return _kernels.quick(
         OPERATIONS[operation],
+        None if compute is None else _kernels.COMPUTE[compute],
         first,
         rest[0] if rest else first,
         axis,
@@ -202,7 +203,8 @@ def transform(
     if where is out is dtype is grad_output is None and not check:
         factor = None if log_base is None else 1.0 / log_base
         written = [name in names for name in named]
-        found = quickly(operation, named.values(), axis, n_threads, parameters, None, factor, written)
+        compute = safe_type(parameters)
+        found = quickly(operation, named.values(), axis, n_threads, parameters, compute, None, factor, written)
         if found is not None:
             return _transformed(np.asarray(found[0]), found[1:], log_base, wrt, with_value)
     inputs = _checks.inputs(named, dtype)
@@ -213,7 +215,7 @@ def transform(
             _checks.scores(one, chosen)
     shape = _layout.result_shape(inputs[0].array.shape, axes, False)
     gradients = _checks.gradients(grad_output, shape, log_base)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
     outputs = _checks.outputs(out, inputs, names, named_arrays(inputs, chosen) | factor)
     values = np.empty(shape)
@@ -264,8 +266,8 @@ def each(operation, named, out, where, n_threads, dtype):
             return result
     inputs = _checks.inputs(named, dtype)
     chosen = _checks.included(where, inputs)
-    n_threads = _threads.resolve(n_threads)
     shape = inputs[0].array.shape
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     result_type, compute = _layout.common_type(inputs)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen), result_type)

@@ -106,12 +106,12 @@ def kl(
     if mask is grad_output is out is dtype is None and not check:
         both = (teacher_logits, student_logits)[::order]
         more = () if wanted == "value" else (None, rows.scaled(np.float64(1.0)), (False, True)[::order])
-        found = quickly(operation, both, axis, n_threads, parameters, *more)
+        found = quickly(operation, both, axis, n_threads, parameters, safe_type(parameters), *more)
         if found is not None:
             numbers, gradient = (found[0], found[1:][::order][1]) if more else (found, None)
             return rows.answer(wanted, numbers, gradient, return_count)
     chosen = _checks.included(None, inputs)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     if check:
         for one in inputs:
             _checks.scores(one, rows.included(chosen, axes, shape))

@@ -46,7 +46,7 @@ def elementwise(int operation_id, const real[::1] p, const real[::1] q, const un
     if mask is not None:
         call.mask = <const char *> &mask[0]
     call.length, call.size = p.shape[0], sizeof(real)
-    share_elements(&call, operation_id, 1 if call.length < SMALL_WORK else n_threads)
+    share_elements(&call, operation_id, 1 if call.length < LITTLE_WORK else n_threads)
 
 
 def quick_elementwise(int operation_id, p, q, n_threads, resolve):
@@ -56,7 +56,7 @@ def quick_elementwise(int operation_id, p, q, n_threads, resolve):
     if not are_alike(a, b):
         return None
     call.length, call.size = a.view.len // a.view.itemsize, a.view.itemsize
-    cdef int threads = resolve(n_threads) if call.length >= SMALL_WORK or n_threads is not None else 1
+    cdef int threads = resolve(n_threads) if call.length >= LITTLE_WORK or n_threads is not None else 1
     out = empty(p.shape, p.dtype)
     c = Contiguous(out, PyBUF_WRITABLE)
     call.p, call.q, call.mask = <const char *> a.view.buf, <const char *> b.view.buf, NULL

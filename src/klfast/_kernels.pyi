@@ -8,6 +8,7 @@ Laid = tuple[np.ndarray, tuple[int, int, int]]
 
 OPERATIONS: dict[str, int]
 SHORT_ROW: int
+SMALL_WORK: int
 ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
 ELEMENTS: dict[str, int]
@@ -84,6 +85,7 @@ def quick_elementwise(
 ) -> np.ndarray | None: ...
 def quick(
     operation_id: int,
+    compute: int | None,
     p: object,
     q: object,
     axis: int,

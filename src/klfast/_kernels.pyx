@@ -115,7 +115,9 @@ SHORT_ROW = KLFAST_SHORT_ROW
 
 # Below this many elements a call is not worth waking threads for.
 cdef enum:
-    SMALL_WORK = 32768
+    LITTLE_WORK = 32768
+
+SMALL_WORK = LITTLE_WORK
 
 # Few long rows: so many blocks are shared out at a time, for each thread.
 cdef enum:
@@ -231,7 +233,7 @@ cdef void *allocated(size_t size) except? NULL:
 cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
     """Writes one number per row (or per label) into results. `rows` names arrays, lengths and the operation."""
     rows.level = chosen
-    if rows.outer_count * rows.row_count * rows.length < SMALL_WORK:
+    if rows.outer_count * rows.row_count * rows.length < LITTLE_WORK:
         n_threads = 1
     klfast_plan(rows, n_threads)
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length

@@ -99,7 +99,7 @@ def tasks(arrays, mask, axes, results, outputs=()):
 def _task(shape, laid, arrays, mask, outputs, rows):
     """The arrays, the outputs that are wanted, and the mask if there is one, told apart."""
     rest = iter(laid[len(arrays) :])
-    filled = [None if output is None else next(rest) for output in outputs]
+    filled = [None if output is None else next(rest) for output in outputs] if outputs else ()
     return Task(shape, laid[: len(arrays)], None if mask is None else laid[-1], filled, rows)
 
 

@@ -8,10 +8,6 @@ import numpy as np
 from klfast import _checks, _checks_labels, _layout, _threads
 from klfast._dispatch import Labels, is_in_place, quickly, run, safe_type
 
-# Options as they are when nobody says otherwise: of what is asked about class ids, and of losses besides.
-USUAL = {"where": None, "softcap": None, "check": False, "dtype": None}
-USUAL_LOSS = USUAL | {"weight": None, "label_smoothing": 0.0, "smooth_over": "all"}
-
 # With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
 MANY = 2**12
 
@@ -19,15 +15,15 @@ MANY = 2**12
 SLAB = 2**18
 
 
-def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=None, base, reduction, **options):
+def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=None, base, reduction, weight, **options):
     """The loss, its gradient, or ("both") first the one, then the other."""
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
     if out is grad_output is None and not keepdims:
-        found = _quick_loss(x, target, wanted, log_base, reduction, options)
+        found = _quick_loss(x, target, wanted, log_base, reduction, weight, options)
         if found is not None:
             return found
-    loss = _Loss(x, target, **options)
+    loss = _Loss(x, target, weight, **options)
     shape = _layout.result_shape(loss.x.array.shape, loss.axes, keepdims)
     if reduction != "none":
         shape = (1,) * loss.x.array.ndim if keepdims else ()
@@ -53,13 +49,17 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     return out
 
 
-def _quick_loss(x, ids, wanted, log_base, reduction, options):
+def _quick_loss(x, ids, wanted, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
+    parameters = _parameters(**options)
+    if weight is not None or type(x) is not np.ndarray or x.ndim == 0:
+        return None
+    arrays, operation = (x,), "cross_entropy"
+    if parameters["smoothing"] > 0:
+        arrays, operation = (x, np.ones(x.shape[-1], x.dtype)), "smoothed_cross_entropy"
     count = max(1, np.size(ids)) if reduction == "mean" else 1  # without any rows, nothing is quick
-    factor, written = None, None
-    if wanted != "value":
-        factor, written = (1.0 if log_base is None else 1.0 / log_base) / count, (True,)
-    found = _quick("cross_entropy", x, ids, options, USUAL_LOSS, factor, written)
+    more = () if wanted == "value" else ((1.0 if log_base is None else 1.0 / log_base) / count, (True,))
+    found = _quick(operation, arrays, ids, parameters, more, **options)
     if found is None or wanted == "grad":
         return found if found is None else found[1]
     if wanted == "value":
@@ -67,21 +67,27 @@ def _quick_loss(x, ids, wanted, log_base, reduction, options):
     return _value(found[0], reduction, count, log_base), found[1]
 
 
-def _quick(operation, x, ids, options, usual, *more):
+def _quick(
+    operation, arrays, ids, parameters, more=(), *, axis, where, ignore_index, dtype, n_threads, check, **others
+):
     """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
-    if type(ids) is not np.ndarray or ids.size > MANY:
+    if not (where is dtype is None) or check or type(ids) is not np.ndarray or ids.size > MANY:
         return None
-    for name, value in usual.items():
-        given = options[name]
-        if given is not value and (type(given) is not type(value) or given != value):
-            return None
-    ignored = options["ignore_index"]
-    if not (ignored is None or (type(ignored) is int and _checks_labels.IDS[0] <= ignored < 0)):
+    if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
         return None
-    parameters = {"temperature": _checks.temperature(options["temperature"])}
-    if "z_loss" in options:
-        parameters["z_loss"] = _checks.finite("z_loss", options["z_loss"])
-    return quickly(f"logits_{operation}", (x,), options["axis"], options["n_threads"], parameters, ids, *more)
+    return quickly(f"logits_{operation}", arrays, axis, n_threads, parameters, safe_type(parameters), ids, *more)
+
+
+def _parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
+    """What the kernels of losses are told."""
+    return {
+        "temperature": _checks.temperature(temperature),
+        "z_loss": _checks.finite("z_loss", z_loss),
+        "softcap": _checks.softcap(softcap),
+        "smoothing": _checks.fraction("label_smoothing", label_smoothing),
+        "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
+        "is_raw": not normalize,
+    }
 
 
 def _value(losses, reduction, count, log_base):
@@ -99,33 +105,21 @@ class _Loss:
         self,
         x,
         target,
+        weight,
         *,
         axis,
         where,
-        temperature,
-        normalize,
         ignore_index,
-        weight,
-        label_smoothing,
-        smooth_over,
-        z_loss,
-        softcap,
         dtype,
         n_threads,
         check,
+        **options,
     ):
         self.x = _checks.inputs({"x": x}, dtype)[0]
-        self.smoothing = _checks.fraction("label_smoothing", label_smoothing)
-        self.parameters = {
-            "temperature": _checks.temperature(temperature),
-            "z_loss": _checks.finite("z_loss", z_loss),
-            "softcap": _checks.softcap(softcap),
-            "smoothing": self.smoothing,
-            "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
-            "is_raw": not normalize,
-        }
+        self.parameters = _parameters(**options)
+        self.smoothing = self.parameters["smoothing"]
         self.ignored = _checks_labels.ignored(ignore_index)
-        self.n_threads = _threads.resolve(n_threads)
+        self.n_threads = _threads.resolve(n_threads, self.x.array.size)
         given = _checks.as_input("target", target)
         self.has_labels = given.array.dtype.kind in "iu" and not given.is_bfloat16
         if not self.has_labels:
@@ -284,10 +278,14 @@ class _Loss:
 def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
     if base is out is None:
-        result = _quick("token_logprobs", x, ids, options, USUAL)
+        result = _quick("token_logprobs", (x,), ids, _token_parameters(**options), **options)
         if result is not None:
             return result
     return _token_logprobs(x, ids, base=base, out=out, **options)
+
+
+def _token_parameters(*, temperature, softcap, **others):
+    return {"temperature": _checks.temperature(temperature), "softcap": _checks.softcap(softcap)}
 
 
 def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
@@ -303,13 +301,10 @@ def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, 
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)
-    parameters = {
-        "temperature": _checks.temperature(temperature),
-        "softcap": _checks.softcap(softcap),
-        "ignored": np.nan if ignored is None else ignored,
-    }
+    parameters = _token_parameters(temperature=temperature, softcap=softcap)
+    parameters["ignored"] = np.nan if ignored is None else ignored
     log_base = _checks.log_base(base)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, logits.array.size)
     if out is not None:
         named = {"x": logits.array, "ids": array}
         _checks.output(out, array.shape, named if chosen is None else named | {"where": chosen})

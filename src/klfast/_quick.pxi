@@ -22,10 +22,10 @@ cdef class Contiguous:
             formats += 1
         return formats[0] != 0 and own[1] == 0
 
-    cdef klfast_array laid(self, int element) noexcept:
-        """Where its rows lie, along the last axis; `element` is the number of their type."""
+    cdef klfast_array laid(self, Contiguous whole, int element) noexcept:
+        """Where its rows lie, along the last axis; `element` is the number of their type. One row is that of all of `whole`."""
         cdef const Py_buffer *view = &self.view
-        cdef Py_ssize_t row_stride = view.shape[view.ndim - 1] * view.itemsize
+        cdef Py_ssize_t row_stride = view.shape[view.ndim - 1] * view.itemsize if view.ndim == whole.view.ndim else 0
         return klfast_array(<const char *> view.buf, view.len, row_stride, view.itemsize, element)
 
 
@@ -64,6 +64,13 @@ cdef bint are_alike(Contiguous a, Contiguous b) noexcept:
     return True
 
 
+cdef bint is_row_of(Contiguous row, Contiguous whole) noexcept:
+    """Whether the one is a vector as long as the rows of the other, and of its type."""
+    if not (are_numbers(row) and are_numbers(whole)) or row.view.itemsize != whole.view.itemsize or row.view.ndim != 1:
+        return False
+    return row.view.shape[0] == whole.view.shape[whole.view.ndim - 1]
+
+
 cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
     """Whether these are class ids, one for each row of the logits, as the kernels take them: of 4 or 8 bytes."""
     cdef Py_ssize_t n_classes = logits.view.shape[logits.view.ndim - 1], i
@@ -82,43 +89,50 @@ cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
     return True
 
 
-def quick(int operation_id, p, q, axis, n_threads, resolve, dict parameters, ids=None, factor=None, written=None):
-    """The results for two contiguous arrays of one shape and type along their last axis, a number for vectors; None if that is
-    not what they are, or if `ids` are not class ids of all rows.
+def quick(int operation_id, compute, p, q, axis, n_threads, resolve, dict parameters, ids=None, factor=None, written=None):
+    """The results for two contiguous arrays along their last axis, a number for vectors. None if they are not of one type and
+    shape, nor rows and a single row to go with each of them, or if `ids` are not class ids of all rows of p.
 
-    `resolve` makes a number of threads of `n_threads`, and is asked only if there is enough work or something to resolve.
-    `factor` is what gradients are multiplied by. With `written`, which tells of each array whether results of its size are
-    wanted, these follow: (results, those of p, those of q), None where they are not wanted.
+    `compute` is the type to compute with (COMPUTE), None for that of the arrays. `resolve` makes a number of threads of
+    `n_threads`, and is asked only if there is enough work or something to resolve. `factor` is what gradients are multiplied
+    by. With `written`, which tells of each array whether results of its size are wanted, these follow: (results, those of p,
+    those of q), None where they are not wanted.
     """
     cdef klfast_rows rows
-    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), labels, first, second
-    if not are_alike(a, b) or (axis != -1 and axis != a.view.ndim - 1):
+    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), whole = a, labels, first, second
+    if not are_alike(a, b):
+        if is_row_of(a, b) and written is None:
+            whole = b
+        elif not is_row_of(b, a) or (written is not None and len(written) > 1):
+            return None
+    if axis != -1 and axis != whole.view.ndim - 1:
         return None
-    cdef Py_ssize_t size = a.view.len // a.view.itemsize
-    cdef int threads = resolve(n_threads) if size >= SMALL_WORK or n_threads is not None else 1
-    cdef int element = 2 * (SINGLE if a.view.itemsize == sizeof(float) else DOUBLE)
+    cdef Py_ssize_t size = whole.view.len // whole.view.itemsize
+    cdef int threads = resolve(n_threads) if size >= LITTLE_WORK or n_threads is not None else 1
+    cdef int element = 2 * (SINGLE if whole.view.itemsize == sizeof(float) else DOUBLE)
     begin(&rows)
-    rows.operation_id, rows.type = operation_id, FLOAT32 if element == 2 * SINGLE else FLOAT64
+    rows.operation_id = operation_id
+    rows.type = compute if compute is not None else FLOAT32 if element == 2 * SINGLE else FLOAT64
     rows.parameters = told(parameters)
-    rows.a, rows.b = a.laid(element), b.laid(element)
-    rows.length = a.view.shape[a.view.ndim - 1]
+    rows.a, rows.b = a.laid(whole, element), b.laid(whole, element)
+    rows.length = whole.view.shape[whole.view.ndim - 1]
     rows.outer_count, rows.row_count = 1, size // rows.length
     if ids is not None:
         labels = contiguous(ids)
-        if not are_classes(labels, a):
+        if not are_classes(labels, whole):
             return None
         rows.labels = klfast_array(<const char *> labels.view.buf, 0, labels.view.itemsize, labels.view.itemsize,
                                    2 * (INT32 if labels.view.itemsize == 4 else INT64))
     if written is None:
-        return walk_quickly(&rows, p, a.view.ndim, factor, threads)
+        return walk_quickly(&rows, p if whole is a else q, whole.view.ndim, factor, threads)
     outputs = [empty(p.shape, p.dtype) if is_wanted else None for is_wanted in written]
     if outputs[0] is not None:
         first = Contiguous(outputs[0], PyBUF_WRITABLE)
-        rows.out_a = first.laid(element)
+        rows.out_a = first.laid(whole, element)
     if len(outputs) > 1 and outputs[1] is not None:
         second = Contiguous(outputs[1], PyBUF_WRITABLE)
-        rows.out_b = second.laid(element)
-    return (walk_quickly(&rows, p, a.view.ndim, factor, threads), *outputs)
+        rows.out_b = second.laid(whole, element)
+    return (walk_quickly(&rows, p, whole.view.ndim, factor, threads), *outputs)
 
 
 cdef object walk_quickly(klfast_rows *rows, array, int n_dimensions, factor, int n_threads):

@@ -17,7 +17,7 @@ class Sequences:
         self.shape = np.broadcast_shapes(*(np.shape(one) for one in (logp, ref_logp)))
         self.clip = clip
         self.parameters = {"clip": _checks_tokens.clip(clip)}
-        self.n_threads = _threads.resolve(n_threads)
+        self.n_threads = _threads.resolve(n_threads, self.inputs[0].array.size)
 
     @property
     def rows(self):

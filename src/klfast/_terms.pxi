@@ -71,7 +71,7 @@ def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs,
     call.rows.parameters = told(parameters)
     call.rows.type, call.rows.level, call.operation_id = compute, chosen, operation_id
     klfast_plan_terms(&call)
-    if call.rows.outer_count * call.rows.row_count * call.rows.length < SMALL_WORK and offsets is None:
+    if call.rows.outer_count * call.rows.row_count * call.rows.length < LITTLE_WORK and offsets is None:
         n_threads = 1
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, call.pieces))
     try:

@@ -24,8 +24,10 @@ _chosen = None
 _is_forked = False
 
 
-def resolve(n_threads):
-    """How many threads a call may use."""
+def resolve(n_threads, size=math.inf):
+    """How many threads a call for so many elements may use."""
+    if n_threads is None and size < _kernels.SMALL_WORK:
+        return 1
     wanted = _in_context.get() if n_threads is None else _checks.thread_count("n_threads", n_threads)
     if _is_forked or _kernels.threading_driver() == "serial":
         return 1

@@ -37,7 +37,7 @@ def topk(int compute, shape, array, int element, mask, double[:, ::1] logprobs, 
     klfast_plan_topk(&call)
     units = call.rows.units
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, units))
-    if units * call.rows.unit * call.rows.length < SMALL_WORK:
+    if units * call.rows.unit * call.rows.length < LITTLE_WORK:
         n_threads = 1
     try:
         common.scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)

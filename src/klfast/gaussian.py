@@ -138,7 +138,7 @@ def kl_standard_normal_value_and_grad(
     shape = _layout.result_shape(inputs[0].array.shape, axes, False)
     log_base = _checks.log_base(base)
     factors = _checks.gradients(grad_output, shape, log_base)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
     outputs = _checks.outputs(out, inputs, ["mu", "logvar"], named_arrays(inputs, chosen) | factor)
     sums = terms("gaussian_grad", inputs, chosen, axes, n_threads, parameters, outputs=tuple(outputs), factors=factors)
@@ -326,7 +326,7 @@ def _reduce(operation, named, axis, keepdims, free_bits, where, base, out, n_thr
     inputs, axes, chosen = _read(named, axis, where, dtype, check)
     shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
     log_base = _checks.log_base(base)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen))
     values = terms(operation, inputs, chosen, axes, n_threads, parameters).reshape(shape)

@@ -74,7 +74,7 @@ def topk(logits, k, *, axis=-1, temperature=1.0, where=None, n_threads=None, dty
     count = _checks_distill.top_count(k, shape[axis])
     parameters = {"temperature": _checks.temperature(temperature)}
     chosen = _checks.included(where, inputs)
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, scores.array.size)
     if check:
         _checks.scores(scores, chosen)
     rows = _layout.result_shape(shape, axes, False)
@@ -83,5 +83,6 @@ def topk(logits, k, *, axis=-1, temperature=1.0, where=None, n_threads=None, dty
     else:
         found = compute(inputs, chosen, axis, count, n_threads, parameters)
     logprobs, ids, tail = found
-    logprobs, ids = (np.ascontiguousarray(np.moveaxis(one, -1, axis)) for one in (logprobs, ids))
+    if axis < len(shape) - 1:
+        logprobs, ids = (np.ascontiguousarray(np.moveaxis(one, -1, axis)) for one in (logprobs, ids))
     return TopK(logprobs, ids, tail[()])

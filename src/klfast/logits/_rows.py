@@ -103,7 +103,8 @@ def compare_rows(x, y, target=None, *, axis=-1, n_threads=None, check=False, dty
 
 
 def _classes_last(array, axis):
-    return np.atleast_2d(np.moveaxis(array, axis, -1))
+    last = array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
+    return last if last.ndim > 1 else last[None]
 
 
 def _slabs(shape, itemsize):

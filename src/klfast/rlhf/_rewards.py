@@ -58,7 +58,7 @@ def kl_penalty(
     shape = _layout.result_shape(inputs[0].array.shape, (axis,), False)
     counted = _checks_distill.counted_rows(mask, shape)
     parameters = {"temperature": _checks.temperature(temperature)}
-    n_threads = _threads.resolve(n_threads)
+    n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen) | ({} if counted is None else {"mask": counted}))
     if check:
