@@ -221,8 +221,31 @@ def test_class_ids_give_the_same_as_the_long_way(name, dtype, kind, shape):
 def test_every_option_of_a_loss_gives_the_same_as_the_long_way(name, shape):
     random = np.random.default_rng(5)
     x, ids = random.normal(size=shape), np.asarray(random.integers(shape[-1], size=shape[:-1]))
+    x.flat[0] = -np.inf
     for options in its_options(OF_IDS[name]):
         assert_same(OF_IDS[name](x, ids, **options), OF_IDS[name](x, ids, check=True, **options))
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "gradient", "value_and_grad"))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("shape", ((7,), (3, 5), (2, 3, 33)))
+def test_target_probabilities_give_the_same_as_the_long_way(name, dtype, shape):
+    random = np.random.default_rng(5)
+    x, target = random.normal(size=shape).astype(dtype), random.uniform(size=shape).astype(dtype)
+    x.flat[0] = -np.inf
+    for options in its_options(OF_IDS[name]):
+        assert_same(OF_IDS[name](x, target, **options), OF_IDS[name](x, target, check=True, **options))
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "gradient", "value_and_grad"))
+def test_target_probabilities_of_another_shape(name):
+    x = np.ones((2, 3))
+    for shape in ((3,), (2,), ()):
+        with pytest.raises(TypeError, match="probabilities have the 2 dimensions of x"):
+            OF_IDS[name](x, np.ones(shape))
+    with pytest.raises(ValueError, match="do not broadcast"):
+        OF_IDS[name](x, np.ones((2, 2)))
+    assert_same(OF_IDS[name](x, np.ones((1, 3))), OF_IDS[name](x, np.ones((2, 3))))
 
 
 @pytest.mark.parametrize("name", ("cross_entropy", "token_logprobs", "gradient", "value_and_grad"))

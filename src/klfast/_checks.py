@@ -96,7 +96,7 @@ def included(where, arguments, name="where"):
         if where.dtype != np.bool_:
             raise TypeError(f"{name}: dtype {where.dtype} is not bool")
         try:
-            chosen = np.broadcast_to(where, shape)
+            chosen = where if where.shape == shape else np.broadcast_to(where, shape)
         except ValueError as error:
             raise ValueError(f"{name}: shape {where.shape} does not broadcast to {shape}") from error
     for one in arguments:

@@ -11,16 +11,17 @@ REDUCTIONS = ("none", "token_mean", "sequence_mean", "sum")
 
 
 def tokens(named, dtype, mask, lengths):
-    """The log-probabilities, which of them count, and the lengths of ragged sequences.
+    """The log-probabilities, which of them count, the lengths of ragged sequences, and the shape that the tokens were given in.
 
     A single number is a sequence of one.
     """
     inputs = _checks.inputs(named, dtype)
+    shape = inputs[0].array.shape
     chosen = _checks.included(mask, inputs, "mask")
     if inputs[0].array.ndim == 0:
         inputs = [one._replace(array=one.array.reshape(1)) for one in inputs]
         chosen = None if chosen is None else chosen.reshape(1)
-    return inputs, chosen, None if lengths is None else _lengths(lengths, inputs[0])
+    return inputs, chosen, None if lengths is None else _lengths(lengths, inputs[0]), shape
 
 
 def _lengths(lengths, one):

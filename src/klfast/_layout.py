@@ -166,11 +166,14 @@ def writable(array):
 
 def common_type(inputs):
     """(the type of the results, the type to compute with): halves and floats are computed as float."""
-    brains = [one for one in inputs if one.is_bfloat16]
-    if len(brains) == len(inputs):
-        return brains[0].dtype.newbyteorder("="), np.dtype(np.float32)
-    floats = [one.array.dtype if one.array.dtype.kind == "f" else np.dtype(np.float64) for one in inputs]
-    result = np.result_type(*(np.dtype(np.float32) if one.is_bfloat16 else own for one, own in zip(inputs, floats)))
+    if all([one.is_bfloat16 for one in inputs]):
+        return inputs[0].dtype.newbyteorder("="), np.dtype(np.float32)
+    return _common_type(*[np.dtype(np.float32) if one.is_bfloat16 else one.array.dtype for one in inputs])
+
+
+@functools.cache
+def _common_type(*types):
+    result = np.result_type(*[own if own.kind == "f" else np.dtype(np.float64) for own in types])
     return result.newbyteorder("="), np.result_type(result, np.float32)
 
 

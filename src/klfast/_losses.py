@@ -49,15 +49,20 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     return out
 
 
-def _quick_loss(x, ids, wanted, log_base, reduction, weight, options):
+def _quick_loss(x, target, wanted, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
     parameters = _parameters(**options)
-    if weight is not None or type(x) is not np.ndarray or x.ndim == 0:
+    if weight is not None or type(x) is not np.ndarray or x.ndim == 0 or type(target) is not np.ndarray:
         return None
-    arrays, operation = (x,), "cross_entropy"
-    if parameters["smoothing"] > 0:
+    arrays, ids, operation = (x,), target, "cross_entropy"
+    if target.dtype.kind == "f":
+        if parameters["smoothing"] > 0 or target.shape != x.shape:
+            return None
+        arrays, ids, operation = (x, target), None, "soft_cross_entropy"
+        parameters["smooths_finite"] = False
+    elif parameters["smoothing"] > 0:
         arrays, operation = (x, np.ones(x.shape[-1], x.dtype)), "smoothed_cross_entropy"
-    count = max(1, np.size(ids)) if reduction == "mean" else 1  # without any rows, nothing is quick
+    count = max(1, math.prod(x.shape[:-1])) if reduction == "mean" else 1  # without any rows, nothing is quick
     more = () if wanted == "value" else ((1.0 if log_base is None else 1.0 / log_base) / count, (True,))
     found = _quick(operation, arrays, ids, parameters, more, **options)
     if found is None or wanted == "grad":
@@ -70,8 +75,10 @@ def _quick_loss(x, ids, wanted, log_base, reduction, weight, options):
 def _quick(
     operation, arrays, ids, parameters, more=(), *, axis, where, ignore_index, dtype, n_threads, check, **others
 ):
-    """What the kernels make of class ids when nothing is out of the ordinary; None if something is."""
-    if not (where is dtype is None) or check or type(ids) is not np.ndarray or ids.size > MANY:
+    """What the kernels make of logits, and of class ids if there are any, when nothing is out of the ordinary; else None."""
+    if not (where is dtype is None) or check:
+        return None
+    if ids is not None and (type(ids) is not np.ndarray or ids.size > MANY):
         return None
     if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
         return None

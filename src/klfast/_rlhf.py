@@ -13,8 +13,7 @@ class Sequences:
     def __init__(self, logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads, names=("logp", "ref_logp")):
         named = dict(zip(names, (logp, ref_logp)))
         self.kind = _checks.choice("kind", kind, _checks_tokens.KINDS)
-        self.inputs, self.chosen, self.lengths = _checks_tokens.tokens(named, dtype, mask, lengths)
-        self.shape = np.broadcast_shapes(*(np.shape(one) for one in (logp, ref_logp)))
+        self.inputs, self.chosen, self.lengths, self.shape = _checks_tokens.tokens(named, dtype, mask, lengths)
         self.clip = clip
         self.parameters = {"clip": _checks_tokens.clip(clip)}
         self.n_threads = _threads.resolve(n_threads, self.inputs[0].array.size)
@@ -67,16 +66,20 @@ class Sequences:
         return so_far[ends] - so_far[ends - self.lengths]
 
 
+def number_of(counts, reduction):
+    """How many tokens (or, for the mean of sequences, sequences that are not empty) the reduced value has."""
+    counts = np.asarray(counts)
+    return int(np.count_nonzero(counts) if reduction == "sequence_mean" else np.add.reduce(counts, axis=None))
+
+
 def shares(counts, reduction):
-    """What each token of every sequence counts in the reduced value, and how many tokens (or sequences) that has."""
+    """What each token of every sequence counts in the reduced value."""
     counts = np.asarray(counts, np.float64)
-    total = float(np.sum(counts))  # of integers: nothing rounds
+    total = np.float64(1 if reduction == "sum" else number_of(counts, reduction))  # of integers: nothing rounds
     with np.errstate(divide="ignore", invalid="ignore"):
         if reduction == "sequence_mean":
-            total = float(np.count_nonzero(counts))
-            return 1.0 / counts / total, int(total)
-        share = 1.0 if reduction == "sum" else np.float64(1.0) / total
-    return np.broadcast_to(share, counts.shape), int(total)
+            return 1.0 / counts / total
+        return np.broadcast_to(1.0 / total, counts.shape)
 
 
 def add_up(sums, divisor=1.0):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from klfast import _checks, _checks_tokens, _layout
-from klfast._rlhf import Sequences, add_up, shares
+from klfast._rlhf import Sequences, add_up, number_of, shares
 
 
 def kl_estimate(
@@ -87,7 +87,7 @@ def kl_estimate(
     else:
         _checks_tokens.no_output(out, reduction)
         table = tokens.terms(kind)
-        share, count = shares(table[..., 1], reduction)
+        count = number_of(table[..., 1], reduction)
         some = table[..., 1] > 0
         if reduction == "sequence_mean":
             value = add_up(table[some, 0] / table[some, 1], count)
@@ -156,7 +156,7 @@ def kl_estimate_grad(
     if reduction == "none":
         each = None if given is None else given.reshape(target.shape)
     else:
-        share, _ = shares(tokens.counts(), reduction)
+        share = shares(tokens.counts(), reduction)
         with np.errstate(over="ignore", invalid="ignore"):  # the share of a sequence of no tokens is infinite
             factors = np.broadcast_to(share * (1.0 if given is None else given[0]), tokens.rows)
     tokens.terms(f"{kind}_grad", [target], factors, each)
