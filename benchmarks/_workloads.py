@@ -57,12 +57,13 @@ LEVELS = ("quick", "default", "full")
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 TABLE = {(10_000, 1000): "default"}
-SMALL_LOGITS = {(16, 8192): "quick"}
+BATCH = {(32, 10): "quick"}  # so little that a call's own cost is what counts
+SMALL_LOGITS = BATCH | {(16, 8192): "quick"}
 TOKENS = {(256, 128_256): "default"}  # next-token logits of a large vocabulary
 IMAGES = {(50_000, 1000): "default"}  # as many classes as ImageNet has
 SHORT = {(1_000_000, 10): "default"}
-REPLIES = {(100, 1000): "quick"} | TABLE | {(100_000, 1000): "full"}  # of 1000 tokens
-LATENTS = {(1000, 32): "quick", (1_000_000, 32): "default"}
+REPLIES = BATCH | {(100, 1000): "quick"} | TABLE | {(100_000, 1000): "full"}  # of 1000 tokens
+LATENTS = BATCH | {(1000, 32): "quick", (1_000_000, 32): "default"}
 
 # Operations, dtypes, the level of every shape, and what is special about them. Kinds: "near", the second array differs
 # little from the first, as a quantised model's does; "zeros", 95 % of the entries of either array are 0, independently;
@@ -71,7 +72,8 @@ SERIES = (
     (
         PROBABILITIES,
         FLOATS,
-        {
+        BATCH
+        | {
             (10,): "quick",  # the cost of one call
             (100_000,): "quick",  # in cache
             (1000, 100): "quick",
@@ -110,7 +112,7 @@ SERIES = (
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
     (ESTIMATES, ("float32",), REPLIES, {}),
     (GAUSSIANS, ("float32",), LATENTS, {}),
-    (DISTILLATION, ("float32",), SMALL_LOGITS | TOKENS, {}),
+    (DISTILLATION, ("float32",), {(16, 8192): "quick"} | TOKENS, {}),
 )
 
 

@@ -173,7 +173,9 @@ class Recorder(dict):
 @pytest.mark.parametrize("name", suite.BENCHMARKS if BENCHMARKS.exists() else ())
 def test_a_benchmark_times_what_its_name_says(name, monkeypatch):
     names = []
-    monkeypatch.setattr(_dispatch, "OPERATIONS", Recorder(_kernels.OPERATIONS, names))
+    operations = Recorder(_kernels.OPERATIONS, names)
+    for module in (_dispatch, _kernels):  # whichever way the call goes
+        monkeypatch.setattr(module, "OPERATIONS", operations)
     monkeypatch.setattr(_kernels, "ELEMENTWISE", Recorder(_kernels.ELEMENTWISE, names))
     benchmark = suite.BENCHMARKS[name]()
     assert type(benchmark).__name__ == name.replace(".", "_")

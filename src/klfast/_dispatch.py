@@ -32,12 +32,12 @@ def reduce(
     inputs' own; `parameters` are what the operation is told besides.
     """
     log_base = _checks.log_base(base)
-    compute = safe_type(parameters) if compute is None else compute
+    compute = safe_type(parameters) if compute is None and parameters else compute
     if out is check is where is dtype is None:
-        result = quickly(operation, named.values(), axis, n_threads, parameters, compute)
+        result = _kernels.quick(operation, named.values(), axis, n_threads, _threads.resolve, parameters, compute)
         if result is not None:
             result = result if log_base is None else result / log_base
-            return np.expand_dims(result, axis) if keepdims else result
+            return result[..., np.newaxis] if keepdims else result
     inputs = _checks.inputs(named, dtype)
     axes = _checks.axes(axis, inputs[0].array.ndim)
     chosen = _checks.included(where, inputs)
@@ -58,27 +58,6 @@ def reduce(
     if not in_place:
         out[...] = results
     return out
-
-
-def quickly(operation, arrays, axis, n_threads, parameters, compute, *more):
-    """What the kernels make of contiguous arrays along their last axis; None if something is out of the ordinary.
-
-    `more`: class ids, one factor for all gradients, and which arrays have results of their size, as for `_kernels.quick`.
-    """
-    if type(axis) is not int:
-        return None
-    first, *rest = arrays
-    return _kernels.quick(
-        OPERATIONS[operation],
-        None if compute is None else _kernels.COMPUTE[compute],
-        first,
-        rest[0] if rest else first,
-        axis,
-        n_threads,
-        _threads.resolve,
-        parameters,
-        *more,
-    )
 
 
 def is_in_place(out):
@@ -203,8 +182,8 @@ def transform(
     if where is out is dtype is grad_output is None and not check:
         factor = None if log_base is None else 1.0 / log_base
         written = [name in names for name in named]
-        compute = safe_type(parameters)
-        found = quickly(operation, named.values(), axis, n_threads, parameters, compute, None, factor, written)
+        how = n_threads, _threads.resolve, parameters, safe_type(parameters)
+        found = _kernels.quick(operation, named.values(), axis, *how, None, factor, written)
         if found is not None:
             return _transformed(np.asarray(found[0]), found[1:], log_base, wrt, with_value)
     inputs = _checks.inputs(named, dtype)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from klfast import _checks, _checks_distill, _layout, _threads
-from klfast._dispatch import quickly, run, safe_type
+from klfast import _checks, _checks_distill, _kernels, _layout, _threads
+from klfast._dispatch import run, safe_type
 
 
 class Rows:
@@ -106,7 +106,8 @@ def kl(
     if mask is grad_output is out is dtype is None and not check:
         both = (teacher_logits, student_logits)[::order]
         more = () if wanted == "value" else (None, rows.scaled(np.float64(1.0)), (False, True)[::order])
-        found = quickly(operation, both, axis, n_threads, parameters, safe_type(parameters), *more)
+        how = n_threads, _threads.resolve, parameters, safe_type(parameters)
+        found = _kernels.quick(operation, both, axis, *how, *more)
         if found is not None:
             numbers, gradient = (found[0], found[1:][::order][1]) if more else (found, None)
             return rows.answer(wanted, numbers, gradient, return_count)

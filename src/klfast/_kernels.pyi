@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,14 +84,13 @@ def quick_elementwise(
     operation_id: int, p: object, q: object, n_threads: object, resolve: Callable[[object], int]
 ) -> np.ndarray | None: ...
 def quick(
-    operation_id: int,
-    compute: int | None,
-    p: object,
-    q: object,
-    axis: int,
+    operation: str,
+    arrays: Iterable[object],
+    axis: object,
     n_threads: object,
     resolve: Callable[[object], int],
     parameters: dict,
+    compute: str | None,
     ids: object = None,
     factor: float | None = None,
     written: Sequence[bool] | None = None,

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from klfast import _checks, _checks_labels, _layout, _threads
-from klfast._dispatch import Labels, is_in_place, quickly, run, safe_type
+from klfast import _checks, _checks_labels, _kernels, _layout, _threads
+from klfast._dispatch import Labels, is_in_place, run, safe_type
 
 # With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
 MANY = 2**12
@@ -82,7 +82,8 @@ def _quick(
         return None
     if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
         return None
-    return quickly(f"logits_{operation}", arrays, axis, n_threads, parameters, safe_type(parameters), ids, *more)
+    how = n_threads, _threads.resolve, parameters, safe_type(parameters)
+    return _kernels.quick(f"logits_{operation}", arrays, axis, *how, ids, *more)
 
 
 def _parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):

@@ -89,15 +89,18 @@ cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
     return True
 
 
-def quick(int operation_id, compute, p, q, axis, n_threads, resolve, dict parameters, ids=None, factor=None, written=None):
-    """The results for two contiguous arrays along their last axis, a number for vectors. None if they are not of one type and
-    shape, nor rows and a single row to go with each of them, or if `ids` are not class ids of all rows of p.
+def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, compute, ids=None, factor=None, written=None):
+    """The results of one or two contiguous arrays along their last axis, a number for vectors. None if anything is out of the
+    ordinary: arrays that are not of one type and shape, nor rows and a single row to go with each of them; `ids` that are not
+    class ids of all rows of the first.
 
-    `compute` is the type to compute with (COMPUTE), None for that of the arrays. `resolve` makes a number of threads of
-    `n_threads`, and is asked only if there is enough work or something to resolve. `factor` is what gradients are multiplied
-    by. With `written`, which tells of each array whether results of its size are wanted, these follow: (results, those of p,
-    those of q), None where they are not wanted.
+    `compute` is the type to compute with (a name in COMPUTE), None for that of the arrays. `resolve` makes a number of threads
+    of `n_threads`, and is asked only if there is enough work or something to resolve. `factor` is what gradients are multiplied
+    by. With `written`, which tells of each array whether results of its size are wanted, these follow: (results, those of the
+    first array, those of the second), None where they are not wanted.
     """
+    cdef list given = list(arrays)
+    p, q = given[0], given[len(given) - 1]
     cdef klfast_rows rows
     cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), whole = a, labels, first, second
     if not are_alike(a, b):
@@ -105,14 +108,14 @@ def quick(int operation_id, compute, p, q, axis, n_threads, resolve, dict parame
             whole = b
         elif not is_row_of(b, a) or (written is not None and len(written) > 1):
             return None
-    if axis != -1 and axis != whole.view.ndim - 1:
+    if type(axis) is not int or (axis != -1 and axis != whole.view.ndim - 1):
         return None
     cdef Py_ssize_t size = whole.view.len // whole.view.itemsize
     cdef int threads = resolve(n_threads) if size >= LITTLE_WORK or n_threads is not None else 1
     cdef int element = 2 * (SINGLE if whole.view.itemsize == sizeof(float) else DOUBLE)
     begin(&rows)
-    rows.operation_id = operation_id
-    rows.type = compute if compute is not None else FLOAT32 if element == 2 * SINGLE else FLOAT64
+    rows.operation_id = OPERATIONS[operation]
+    rows.type = COMPUTE[compute] if compute is not None else FLOAT32 if element == 2 * SINGLE else FLOAT64
     rows.parameters = told(parameters)
     rows.a, rows.b = a.laid(whole, element), b.laid(whole, element)
     rows.length = whole.view.shape[whole.view.ndim - 1]

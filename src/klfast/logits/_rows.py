@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from klfast import _checks, _checks_labels, _layout, _threads
-from klfast._dispatch import SHORT_ROW, run
+from klfast import _checks, _checks_labels, _kernels, _layout, _threads
+from klfast._dispatch import NO_PARAMETERS, SHORT_ROW, run
 from klfast._side_by_side import side_by_side
 from klfast.logits._cross_entropy import cross_entropy
 
@@ -125,8 +125,14 @@ def _fill(figures, slabs, mask, ids, n_threads):
     for name, (operation, places) in REDUCTIONS.items():
         if name == "kl" and kl is not None:
             continue
-        values, told = np.empty(figures.shape), {"kl": kl} if name == "js" else {}
-        run(operation, [slabs[place] for place in places], mask, (values.ndim,), values, n_threads, **told)
+        inputs, values = [slabs[place] for place in places], None
+        told = {"kl": kl} if name == "js" and kl is not None else {}
+        if mask is None and not told:
+            arrays = [one.array for one in inputs]
+            values = _kernels.quick(operation, arrays, -1, n_threads, _threads.resolve, NO_PARAMETERS, None)
+        if values is None:
+            values = np.empty(figures.shape)
+            run(operation, inputs, mask, (values.ndim,), values, n_threads, **told)
         figures[name] = values
     if kl is not None:
         figures["kl"] = kl.reshape(figures.shape)
