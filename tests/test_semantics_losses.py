@@ -111,7 +111,8 @@ def test_every_axis_is_that_of_the_twin(name, axis, keepdims):
         result = call(tables("float64", 1, 1)._replace(x=x, y=y), **(keywords | more))
         expected = getattr(_reference, call.function.replace(".", "_"))(*arrays, **(keywords | more))
         assert np.shape(result) == np.shape(expected)
-        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-13)
+        power = 2 if name.endswith("distance") else 1  # a root makes more of what cancels in the twin
+        np.testing.assert_allclose(result**power, expected**power, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", OF_ROWS)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from klfast import _layout
+from klfast import _kernels, _layout
 
 
 class Input(NamedTuple):
@@ -246,12 +246,12 @@ def outputs(out, inputs, names, named):
 
     An output may be exactly an input: then it is overwritten.
     """
-    given = dict.fromkeys(names) if out is None else _outputs_by_name(out, names)
+    given = places(out, names)
     results, earlier = [], {}
     for one in inputs:
         result = given.get(one.name)
         dtype = _layout.result_type(one)
-        if one.name in given and result is None:
+        if result is _kernels.NEW_MEMORY:
             result = np.empty(one.array.shape, dtype)
         elif result is not None:
             same = [other.name for other in inputs if _is_same(result, other.array)]
@@ -264,12 +264,15 @@ def outputs(out, inputs, names, named):
     return results
 
 
-def _outputs_by_name(out, names):
+def places(out, names):
+    """What was given as `out` for every name; NEW_MEMORY for nothing."""
+    if out is None:
+        return dict.fromkeys(names, _kernels.NEW_MEMORY)
     if len(names) == 1:
-        return {names[0]: out}
-    if not isinstance(out, tuple) or len(out) != len(names):
+        out = (out,)
+    elif not isinstance(out, tuple) or len(out) != len(names):
         raise TypeError(f"out: {type(out).__name__} is not a tuple of {len(names)} arrays, for {' and '.join(names)}")
-    return dict(zip(names, out))
+    return {name: _kernels.NEW_MEMORY if one is None else one for name, one in zip(names, out)}
 
 
 def _is_same(out, array):

@@ -33,10 +33,11 @@ def reduce(
     """
     log_base = _checks.log_base(base)
     compute = safe_type(parameters) if compute is None and parameters else compute
-    if out is check is where is dtype is None:
-        result = _kernels.quick(operation, named.values(), axis, n_threads, _threads.resolve, parameters, compute)
+    if check is where is dtype is None and (out is None or not keepdims):
+        result = _kernels.quick(operation, named.values(), axis, n_threads, _threads.resolve, parameters, compute, out)
         if result is not None:
-            result = result if log_base is None else result / log_base
+            if log_base is not None:
+                result /= log_base
             return result[..., np.newaxis] if keepdims else result
     inputs = _checks.inputs(named, dtype)
     axes = _checks.axes(axis, inputs[0].array.ndim)
@@ -179,11 +180,12 @@ def transform(
     names = _checks.with_respect_to(wrt, list(named))
     log_base = _checks.log_base(base)
     operation = f"logits_{operation.removesuffix('_grad')}"
-    if where is out is dtype is grad_output is None and not check:
+    if where is dtype is grad_output is None and not check:
         factor = None if log_base is None else 1.0 / log_base
-        written = [name in names for name in named]
+        places = _checks.places(out, names)
+        written = [places.get(name) for name in named]
         how = n_threads, _threads.resolve, parameters, safe_type(parameters)
-        found = _kernels.quick(operation, named.values(), axis, *how, None, factor, written)
+        found = _kernels.quick(operation, named.values(), axis, *how, None, written, factor)
         if found is not None:
             return _transformed(np.asarray(found[0]), found[1:], log_base, wrt, with_value)
     inputs = _checks.inputs(named, dtype)

@@ -9,6 +9,7 @@ Laid = tuple[np.ndarray, tuple[int, int, int]]
 OPERATIONS: dict[str, int]
 SHORT_ROW: int
 SMALL_WORK: int
+NEW_MEMORY: object
 ELEMENTWISE: dict[str, int]
 COMPUTE: dict[str, int]
 ELEMENTS: dict[str, int]
@@ -91,8 +92,9 @@ def quick(
     resolve: Callable[[object], int],
     parameters: dict,
     compute: str | None,
-    ids: object = None,
+    out: object = None,
+    written: Sequence[object] | None = None,
     factor: float | None = None,
-    written: Sequence[bool] | None = None,
+    ids: object = None,
 ) -> Any: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

@@ -19,8 +19,8 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     """The loss, its gradient, or ("both") first the one, then the other."""
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
-    if out is grad_output is None and not keepdims:
-        found = _quick_loss(x, target, wanted, log_base, reduction, weight, options)
+    if grad_output is None and not keepdims:
+        found = _quick_loss(x, target, wanted, out, log_base, reduction, weight, options)
         if found is not None:
             return found
     loss = _Loss(x, target, weight, **options)
@@ -49,10 +49,12 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     return out
 
 
-def _quick_loss(x, target, wanted, log_base, reduction, weight, options):
+def _quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
     parameters = _parameters(**options)
     if weight is not None or type(x) is not np.ndarray or x.ndim == 0 or type(target) is not np.ndarray:
+        return None
+    if out is not None and wanted == "value" and reduction != "none":
         return None
     arrays, ids, operation = (x,), target, "cross_entropy"
     if target.dtype.kind == "f":
@@ -63,17 +65,33 @@ def _quick_loss(x, target, wanted, log_base, reduction, weight, options):
     elif parameters["smoothing"] > 0:
         arrays, operation = (x, np.ones(x.shape[-1], x.dtype)), "smoothed_cross_entropy"
     count = max(1, math.prod(x.shape[:-1])) if reduction == "mean" else 1  # without any rows, nothing is quick
-    more = () if wanted == "value" else ((1.0 if log_base is None else 1.0 / log_base) / count, (True,))
-    found = _quick(operation, arrays, ids, parameters, more, **options)
+    if wanted == "value":
+        found = _quick(operation, arrays, ids, parameters, out, **options)
+        return None if found is None else _value(found, reduction, count, log_base)
+    written = (_kernels.NEW_MEMORY if out is None else out,)
+    factor = (1.0 if log_base is None else 1.0 / log_base) / count
+    found = _quick(operation, arrays, ids, parameters, None, written, factor, **options)
     if found is None or wanted == "grad":
         return found if found is None else found[1]
-    if wanted == "value":
-        return _value(found, reduction, count, log_base)
     return _value(found[0], reduction, count, log_base), found[1]
 
 
 def _quick(
-    operation, arrays, ids, parameters, more=(), *, axis, where, ignore_index, dtype, n_threads, check, **others
+    operation,
+    arrays,
+    ids,
+    parameters,
+    out=None,
+    written=None,
+    factor=None,
+    *,
+    axis,
+    where,
+    ignore_index,
+    dtype,
+    n_threads,
+    check,
+    **others,
 ):
     """What the kernels make of logits, and of class ids if there are any, when nothing is out of the ordinary; else None."""
     if not (where is dtype is None) or check:
@@ -83,7 +101,7 @@ def _quick(
     if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
         return None
     how = n_threads, _threads.resolve, parameters, safe_type(parameters)
-    return _kernels.quick(f"logits_{operation}", arrays, axis, *how, ids, *more)
+    return _kernels.quick(f"logits_{operation}", arrays, axis, *how, out, written, factor, ids)
 
 
 def _parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
@@ -103,7 +121,9 @@ def _value(losses, reduction, count, log_base):
     if reduction != "none":
         with np.errstate(divide="ignore", invalid="ignore"):
             losses = np.add.reduce(losses, axis=None) / count
-    return losses if log_base is None else losses / log_base
+    if log_base is not None:
+        losses /= log_base
+    return losses
 
 
 class _Loss:
@@ -285,8 +305,8 @@ class _Loss:
 
 def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
-    if base is out is None:
-        result = _quick("token_logprobs", (x,), ids, _token_parameters(**options), **options)
+    if base is None:
+        result = _quick("token_logprobs", (x,), ids, _token_parameters(**options), out, **options)
         if result is not None:
             return result
     return _token_logprobs(x, ids, base=base, out=out, **options)

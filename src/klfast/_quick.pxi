@@ -4,12 +4,17 @@ cdef object ndarray = numpy.ndarray
 cdef object empty = numpy.empty
 cdef object float64 = numpy.float64
 
+# In the place of an array: results go to one that is not there yet.
+NEW_MEMORY = object()
+
 
 cdef class Contiguous:
     """The memory of an array of contiguous rows, which stays there as long as this object does."""
+    cdef object array
     cdef Py_buffer view
 
     def __cinit__(self, array, int flags=0):
+        self.array = array
         PyObject_GetBuffer(array, &self.view, PyBUF_FORMAT | PyBUF_STRIDES | flags)
 
     def __dealloc__(self):
@@ -29,15 +34,15 @@ cdef class Contiguous:
         return klfast_array(<const char *> view.buf, view.len, row_stride, view.itemsize, element)
 
 
-cdef Contiguous contiguous(array):
-    """The memory of a contiguous array that is not empty; None if it is none, or cannot be seen: that of dates, for one."""
+cdef Contiguous contiguous(array, int flags=0):
+    """The memory of a contiguous array that is not empty; None if it is none, or cannot be had: that of dates, for one."""
     cdef Contiguous seen
     cdef Py_ssize_t stride
     cdef int axis
     if type(array) is not ndarray:
         return None
     try:
-        seen = Contiguous(array)
+        seen = Contiguous(array, flags)
     except (ValueError, BufferError):
         return None
     stride = seen.view.itemsize
@@ -71,17 +76,22 @@ cdef bint is_row_of(Contiguous row, Contiguous whole) noexcept:
     return row.view.shape[0] == whole.view.shape[whole.view.ndim - 1]
 
 
+cdef bint is_one_for_each_row(Contiguous a, Contiguous whole) noexcept:
+    """Whether an array has as many elements as the other has rows, in their shape."""
+    cdef int axis
+    if a is None or a.view.ndim != whole.view.ndim - 1:
+        return False
+    for axis in range(a.view.ndim):
+        if a.view.shape[axis] != whole.view.shape[axis]:
+            return False
+    return True
+
+
 cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
     """Whether these are class ids, one for each row of the logits, as the kernels take them: of 4 or 8 bytes."""
     cdef Py_ssize_t n_classes = logits.view.shape[logits.view.ndim - 1], i
-    cdef int axis
-    if ids is None or ids.view.ndim != logits.view.ndim - 1 or <size_t> ids.view.buf % ids.view.itemsize:
+    if not is_one_for_each_row(ids, logits) or not ids.has_native("ilq") or <size_t> ids.view.buf % ids.view.itemsize:
         return False
-    if not ids.has_native("ilq"):
-        return False
-    for axis in range(ids.view.ndim):
-        if ids.view.shape[axis] != logits.view.shape[axis]:
-            return False
     for i in range(ids.view.len // ids.view.itemsize):
         if not 0 <= ((<const int64_t *> ids.view.buf)[i] if ids.view.itemsize == 8
                      else (<const int32_t *> ids.view.buf)[i]) < n_classes:
@@ -89,20 +99,75 @@ cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
     return True
 
 
-def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, compute, ids=None, factor=None, written=None):
+cdef bint is_apart(Contiguous out, Contiguous a) noexcept:
+    """Whether two arrays have no memory in common."""
+    cdef const char *first = <const char *> out.view.buf
+    cdef const char *second = <const char *> a.view.buf
+    return first + out.view.len <= second or second + a.view.len <= first
+
+
+cdef bint is_apart_from_all(Contiguous out, tuple arrays):
+    """The same for several arrays, of which some are None."""
+    cdef Contiguous one
+    for one in arrays:
+        if one is not None and not is_apart(out, one):
+            return False
+    return True
+
+
+cdef Contiguous place_of_results(out, Contiguous whole, tuple others):
+    """Where one number a row is written: in `out`, None for new memory. None if `out` will not do."""
+    cdef Contiguous place
+    if out is None:
+        return Contiguous(empty(whole.array.shape[: whole.view.ndim - 1]), PyBUF_WRITABLE)
+    place = contiguous(out, PyBUF_WRITABLE)
+    if not is_one_for_each_row(place, whole) or not place.has_native("d") or not is_apart_from_all(place, others):
+        return None
+    return place
+
+
+cdef Contiguous place_like(out, Contiguous a, tuple inputs, tuple others):
+    """Where results of the size of an array are written: in `out`, or in NEW_MEMORY. None if `out` will not do; it may be
+    exactly one of the inputs."""
+    cdef Contiguous place, one
+    if out is NEW_MEMORY:
+        return Contiguous(empty(a.array.shape, a.array.dtype), PyBUF_WRITABLE)
+    place = contiguous(out, PyBUF_WRITABLE)
+    if not are_alike(place, a) or not is_apart_from_all(place, others):
+        return None
+    for one in inputs:
+        if not is_apart(place, one) and not (place.view.buf == one.view.buf and are_alike(place, one)):
+            return None
+    return place
+
+
+cdef void lay(klfast_rows *rows, Contiguous a, Contiguous b, Contiguous whole) noexcept:
+    """A call on the rows of two arrays, of which one may be a single row; `whole` is one that is not."""
+    cdef int element = 2 * (SINGLE if whole.view.itemsize == sizeof(float) else DOUBLE)
+    begin(rows)
+    rows.type = FLOAT32 if whole.view.itemsize == sizeof(float) else FLOAT64
+    rows.a, rows.b = a.laid(whole, element), b.laid(whole, element)
+    rows.length = whole.view.shape[whole.view.ndim - 1]
+    rows.outer_count, rows.row_count = 1, whole.view.len // whole.view.itemsize // rows.length
+
+
+def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, compute, out=None, written=None, factor=None,
+          ids=None):
     """The results of one or two contiguous arrays along their last axis, a number for vectors. None if anything is out of the
     ordinary: arrays that are not of one type and shape, nor rows and a single row to go with each of them; `ids` that are not
-    class ids of all rows of the first.
+    class ids of all rows of the first; memory for results that will not do.
 
     `compute` is the type to compute with (a name in COMPUTE), None for that of the arrays. `resolve` makes a number of threads
-    of `n_threads`, and is asked only if there is enough work or something to resolve. `factor` is what gradients are multiplied
-    by. With `written`, which tells of each array whether results of its size are wanted, these follow: (results, those of the
-    first array, those of the second), None where they are not wanted.
+    of `n_threads`, and is asked only if there is enough work or something to resolve. `out` takes the results. With `written`,
+    which says of each array where results of its size go (NEW_MEMORY is not there yet, None: not wanted), these follow:
+    (results, those of the first array, those of the second). `factor` is what gradients are multiplied by.
     """
     cdef list given = list(arrays)
-    p, q = given[0], given[len(given) - 1]
     cdef klfast_rows rows
-    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), whole = a, labels, first, second
+    cdef Contiguous a = contiguous(given[0]), b = a if len(given) == 1 else contiguous(given[1])
+    cdef Contiguous whole = a, labels = None, first = None, second = None, results = None, gradients
+    cdef Py_ssize_t i
+    cdef double result = 0
     if not are_alike(a, b):
         if is_row_of(a, b) and written is None:
             whole = b
@@ -110,46 +175,40 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
             return None
     if type(axis) is not int or (axis != -1 and axis != whole.view.ndim - 1):
         return None
-    cdef Py_ssize_t size = whole.view.len // whole.view.itemsize
-    cdef int threads = resolve(n_threads) if size >= LITTLE_WORK or n_threads is not None else 1
-    cdef int element = 2 * (SINGLE if whole.view.itemsize == sizeof(float) else DOUBLE)
-    begin(&rows)
-    rows.operation_id = OPERATIONS[operation]
-    rows.type = COMPUTE[compute] if compute is not None else FLOAT32 if element == 2 * SINGLE else FLOAT64
-    rows.parameters = told(parameters)
-    rows.a, rows.b = a.laid(whole, element), b.laid(whole, element)
-    rows.length = whole.view.shape[whole.view.ndim - 1]
-    rows.outer_count, rows.row_count = 1, size // rows.length
+    lay(&rows, a, b, whole)
+    rows.operation_id, rows.parameters = OPERATIONS[operation], told(parameters)
+    if compute is not None:
+        rows.type = COMPUTE[compute]
     if ids is not None:
         labels = contiguous(ids)
         if not are_classes(labels, whole):
             return None
         rows.labels = klfast_array(<const char *> labels.view.buf, 0, labels.view.itemsize, labels.view.itemsize,
                                    2 * (INT32 if labels.view.itemsize == 4 else INT64))
-    if written is None:
-        return walk_quickly(&rows, p if whole is a else q, whole.view.ndim, factor, threads)
-    outputs = [empty(p.shape, p.dtype) if is_wanted else None for is_wanted in written]
-    if outputs[0] is not None:
-        first = Contiguous(outputs[0], PyBUF_WRITABLE)
-        rows.out_a = first.laid(whole, element)
-    if len(outputs) > 1 and outputs[1] is not None:
-        second = Contiguous(outputs[1], PyBUF_WRITABLE)
-        rows.out_b = second.laid(whole, element)
-    return (walk_quickly(&rows, p, whole.view.ndim, factor, threads), *outputs)
-
-
-cdef object walk_quickly(klfast_rows *rows, array, int n_dimensions, factor, int n_threads):
-    """The results of all rows: a number for vectors."""
-    cdef double result = 0
-    cdef double[::1] results
-    cdef const double[::1] gradients
+    if written is not None:
+        inputs, others = ((a,), (b if b is not a else None, labels)) if len(written) == 1 else ((a, b), (labels,))
+        if written[0] is not None:
+            first = place_like(written[0], a, inputs, others)
+            if first is None:
+                return None
+            rows.out_a = first.laid(whole, rows.a.element)
+        if len(written) > 1 and written[1] is not None:
+            second = place_like(written[1], b, inputs, (*others, first))
+            if second is None:
+                return None
+            rows.out_b = second.laid(whole, rows.a.element)
     if factor is not None:
-        gradients = numpy.full(rows.row_count, factor, float64)
-        rows.gradients = &gradients[0]
-    if n_dimensions == 1:
-        walk(rows, &result, n_threads)
-        return float64(result)
-    numbers = empty(array.shape[: n_dimensions - 1])
-    results = numbers.reshape(-1)
-    walk(rows, &results[0], n_threads)
-    return numbers
+        gradients = Contiguous(empty(rows.row_count), PyBUF_WRITABLE)
+        for i in range(rows.row_count):
+            (<double *> gradients.view.buf)[i] = factor
+        rows.gradients = <const double *> gradients.view.buf
+    if whole.view.ndim > 1 or out is not None:
+        results = place_of_results(out, whole, (a, b, labels))
+        if results is None:
+            return None
+    n_threads = resolve(n_threads) if rows.row_count * rows.length >= LITTLE_WORK or n_threads is not None else 1
+    walk(&rows, &result if results is None else <double *> results.view.buf, n_threads)
+    numbers = float64(result) if results is None else results.array
+    if written is None:
+        return numbers
+    return numbers, None if first is None else first.array, None if second is None else second.array
