@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from short_way import SHAPES, assert_same
 
 import klfast
 from klfast import distill, logits
@@ -32,25 +33,12 @@ GRADIENTS = {
     for which in ("kl_divergence", "js_divergence")
     for name in (f"{which}_grad", f"{which}_value_and_grad")
 }
-SHAPES = (1,), (7,), (1, 1), (3, 5), (2, 3, 4), (17, 129), (2, 1, 3, 33), (5, 9000), (4096, 3), (70000, 2)
 
 
 def arguments(name, shape, dtype):
     random = np.random.default_rng(4)
     drawn = random.uniform if name in dir(klfast) else random.normal
     return [drawn(size=shape).astype(dtype) for _ in range(1 if name in SINGLE else 2)]
-
-
-def assert_same(result, expected):
-    if isinstance(expected, tuple):
-        assert len(result) == len(expected)
-        for one, other in zip(result, expected):
-            assert_same(one, other)
-        return
-    assert type(result) is type(expected)
-    np.testing.assert_array_equal(result, expected, strict=True)
-    if isinstance(result, np.ndarray):
-        assert result.flags.writeable
 
 
 @pytest.mark.parametrize("name", PAIRS | SINGLE)

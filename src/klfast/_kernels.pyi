@@ -97,4 +97,15 @@ def quick(
     factor: float | None = None,
     ids: object = None,
 ) -> Any: ...
+def quick_terms(
+    operation_id: int,
+    arrays: Sequence[object],
+    mask: object,
+    results: np.ndarray,
+    n_threads: object,
+    resolve: Callable[[object], int],
+    parameters: dict,
+    written: Sequence[object] = (),
+    factor: float | None = None,
+) -> list[np.ndarray] | None: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

@@ -58,15 +58,19 @@ cdef bint are_numbers(Contiguous a) noexcept:
     return a is not None and a.view.ndim > 0 and a.has_native("fd")
 
 
-cdef bint are_alike(Contiguous a, Contiguous b) noexcept:
-    """Whether these are two such arrays of one shape and type."""
+cdef bint have_one_shape(Contiguous a, Contiguous b) noexcept:
     cdef int axis
-    if not (are_numbers(a) and are_numbers(b)) or a.view.ndim != b.view.ndim or a.view.itemsize != b.view.itemsize:
+    if a is None or b is None or a.view.ndim != b.view.ndim:
         return False
     for axis in range(a.view.ndim):
         if a.view.shape[axis] != b.view.shape[axis]:
             return False
     return True
+
+
+cdef bint are_alike(Contiguous a, Contiguous b) noexcept:
+    """Whether these are two such arrays of one shape and type."""
+    return are_numbers(a) and are_numbers(b) and a.view.itemsize == b.view.itemsize and have_one_shape(a, b)
 
 
 cdef bint is_row_of(Contiguous row, Contiguous whole) noexcept:
@@ -151,6 +155,20 @@ cdef void lay(klfast_rows *rows, Contiguous a, Contiguous b, Contiguous whole) n
     rows.outer_count, rows.row_count = 1, whole.view.len // whole.view.itemsize // rows.length
 
 
+cdef bint is_much(const klfast_rows *rows) noexcept:
+    """Whether it is worth asking for threads."""
+    return rows.row_count * rows.length >= LITTLE_WORK
+
+
+cdef Contiguous filled(Py_ssize_t count, double value):
+    """So many doubles, all alike."""
+    cdef Contiguous numbers = Contiguous(empty(count), PyBUF_WRITABLE)
+    cdef Py_ssize_t i
+    for i in range(count):
+        (<double *> numbers.view.buf)[i] = value
+    return numbers
+
+
 def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, compute, out=None, written=None, factor=None,
           ids=None):
     """The results of one or two contiguous arrays along their last axis, a number for vectors. None if anything is out of the
@@ -166,7 +184,6 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
     cdef klfast_rows rows
     cdef Contiguous a = contiguous(given[0]), b = a if len(given) == 1 else contiguous(given[1])
     cdef Contiguous whole = a, labels = None, first = None, second = None, results = None, gradients
-    cdef Py_ssize_t i
     cdef double result = 0
     if not are_alike(a, b):
         if is_row_of(a, b) and written is None:
@@ -198,17 +215,59 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
                 return None
             rows.out_b = second.laid(whole, rows.a.element)
     if factor is not None:
-        gradients = Contiguous(empty(rows.row_count), PyBUF_WRITABLE)
-        for i in range(rows.row_count):
-            (<double *> gradients.view.buf)[i] = factor
+        gradients = filled(rows.row_count, factor)
         rows.gradients = <const double *> gradients.view.buf
     if whole.view.ndim > 1 or out is not None:
         results = place_of_results(out, whole, (a, b, labels))
         if results is None:
             return None
-    n_threads = resolve(n_threads) if rows.row_count * rows.length >= LITTLE_WORK or n_threads is not None else 1
+    n_threads = resolve(n_threads) if is_much(&rows) or n_threads is not None else 1
     walk(&rows, &result if results is None else <double *> results.view.buf, n_threads)
     numbers = float64(result) if results is None else results.array
     if written is None:
         return numbers
     return numbers, None if first is None else first.array, None if second is None else second.array
+
+
+def quick_terms(int operation_id, arrays, mask, double[:, ::1] results, n_threads, resolve, dict parameters, written=(),
+                factor=None):
+    """Writes the numbers of every row into its row of `results`, which holds what they begin with, and returns the arrays that
+    results of the size of the arrays went to, for each of `written`. None if these are not contiguous arrays of one shape and
+    type (and `mask` bools of that shape, or None), as many rows as `results` has, or if memory for results will not do.
+
+    All but `mask` and `results` is as for `quick`, but no output may be an input.
+    """
+    cdef klfast_term_call call
+    cdef Contiguous first = contiguous(arrays[0]), one, included, place, gradients
+    cdef int k, element
+    if not are_numbers(first):
+        return None
+    begin_terms(&call)
+    lay(&call.rows, first, first, first)
+    element = call.rows.a.element
+    held = []
+    for k in range(len(arrays)):
+        one = contiguous(arrays[k])
+        if not are_alike(one, first):
+            return None
+        held.append(one)
+        call.input[k] = one.laid(first, element)
+    if mask is not None:
+        included = contiguous(mask)
+        if not have_one_shape(included, first) or not included.has_native("?"):
+            return None
+        call.rows.mask = included.laid(first, 2 * UINT8)
+        held.append(included)
+    for k in range(len(written)):
+        place = place_like(written[k], first, (), tuple(held))
+        if place is None:
+            return None
+        held.append(place)
+        call.output[k] = place.laid(first, element)
+    if factor is not None:
+        gradients = filled(call.rows.row_count, factor)
+        call.rows.gradients = <const double *> gradients.view.buf
+    call.operation_id, call.rows.parameters = operation_id, told(parameters)
+    n_threads = resolve(n_threads) if is_much(&call.rows) or n_threads is not None else 1
+    walk_terms(&call, &results[0, 0], n_threads)
+    return [(<Contiguous> place).array for place in held[len(held) - len(written):]]

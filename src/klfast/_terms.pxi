@@ -24,6 +24,17 @@ cdef void walk_pieces(void *context, Py_ssize_t first, Py_ssize_t last, int thre
                           common.scratch + thread * common.call.scratch_bytes)
 
 
+cdef void begin_terms(klfast_term_call *call) noexcept:
+    """A call with no more than it must have."""
+    cdef klfast_array nothing = klfast_array(NULL, 0, 0, 0, 0)
+    cdef int k
+    begin(&call.rows)
+    for k in range(2):
+        call.output[k] = nothing
+    call.factor = nothing
+    call.offsets = call.piece_row = call.piece_start = NULL
+
+
 def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs, output_elements, double[:, ::1] results,
           int n_threads, dict parameters, const double[::1] factors=None, factor=None, const Py_ssize_t[::1] offsets=None,
           const Py_ssize_t[::1] piece_rows=None, const Py_ssize_t[::1] piece_starts=None):
@@ -36,10 +47,9 @@ def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs,
     piece_rows[i].
     """
     cdef klfast_term_call call
-    cdef walked_terms common = walked_terms(&call, NULL, &results[0, 0], NULL)
     cdef Memory memory
     cdef int k
-    begin(&call.rows)
+    begin_terms(&call)
     held = []
     for k in range(len(arrays)):
         memory = Memory(arrays[k], elements[k])
@@ -51,27 +61,31 @@ def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs,
         held.append(memory)
         call.rows.mask = memory.array
     for k in range(2):
-        call.output[k] = klfast_array(NULL, 0, 0, 0, 0)
         if k < len(outputs) and outputs[k] is not None:
             memory = Memory(outputs[k], output_elements[k], True)
             held.append(memory)
             call.output[k] = memory.array
-    call.factor = klfast_array(NULL, 0, 0, 0, 0)
     if factor is not None:
         memory = Memory(factor, 2 * DOUBLE)
         held.append(memory)
         call.factor = memory.array
     if factors is not None:
         call.rows.gradients = &factors[0]
-    call.offsets = call.piece_row = call.piece_start = NULL
     if offsets is not None:
         call.rows.row_count = offsets.shape[0] - 1
         call.offsets, call.piece_row, call.piece_start = &offsets[0], &piece_rows[0], &piece_starts[0]
         call.pieces = piece_rows.shape[0]
     call.rows.parameters = told(parameters)
-    call.rows.type, call.rows.level, call.operation_id = compute, chosen, operation_id
-    klfast_plan_terms(&call)
-    if call.rows.outer_count * call.rows.row_count * call.rows.length < LITTLE_WORK and offsets is None:
+    call.rows.type, call.operation_id = compute, operation_id
+    walk_terms(&call, &results[0, 0], n_threads)
+
+
+cdef int walk_terms(klfast_term_call *call, double *results, int n_threads) except -1:
+    """Writes the numbers of every row into `results`. The call names arrays, lengths and the operation."""
+    cdef walked_terms common = walked_terms(call, NULL, results, NULL)
+    call.rows.level = chosen
+    klfast_plan_terms(call)
+    if call.offsets == NULL and call.rows.outer_count * call.rows.row_count * call.rows.length < LITTLE_WORK:
         n_threads = 1
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, call.pieces))
     try:
@@ -81,10 +95,11 @@ def terms(int operation_id, int compute, shape, arrays, elements, mask, outputs,
             raise MemoryError()
         with nogil:
             klfast_share(walk_pieces, &common, call.pieces, n_threads)
-            klfast_join_terms(&call, common.results, common.states)
+            klfast_join_terms(call, common.results, common.states)
     finally:
         PyMem_Free(common.scratch)
         PyMem_Free(common.states)
+    return 0
 
 
 def add_up(const double[::1] values):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from klfast import _kernels, _layout
+from klfast import _kernels, _layout, _threads
 
 # How many numbers a row has.
 FIELDS = {
@@ -28,11 +28,7 @@ def terms(
     kept = _layout.result_shape(shape, axes, False) if lengths is None else lengths.shape
     arrays, elements, compute = _layout.readable(inputs)
     written, output_elements = zip(*map(_layout.writable, outputs)) if outputs else ((), ())
-    results = np.zeros((math.prod(kept), fields))
-    if operation not in ("ratio_stats", "gaussian", "gaussian_grad", "gaussian_pair"):
-        results[:, -1] = -1.0
-    if operation == "ratio_stats":
-        results[:, -4:] = -np.inf, -np.inf, 0.0, -1.0
+    results = _of_nothing(operation, math.prod(kept))
     if 0 in shape or not results.size:
         return _in_order(operation, results.reshape((*kept, fields)))
     more = () if lengths is None else _pieces(lengths)
@@ -58,6 +54,30 @@ def terms(
         )
         done += count
     return _in_order(operation, results.reshape((*kept, fields)))
+
+
+def quick_terms(operation, arrays, mask, n_threads, parameters, written=(), factor=None):
+    """(the numbers of every row, the arrays that the terms went to) of contiguous arrays along their last axis; None if
+    something is out of the ordinary: see `_kernels.quick_terms`.
+    """
+    first = arrays[0]
+    if type(first) is not np.ndarray or not first.size or not first.ndim:
+        return None
+    kept = first.shape[:-1]
+    results = _of_nothing(operation, math.prod(kept))
+    how = n_threads, _threads.resolve, {} if parameters is None else parameters
+    found = _kernels.quick_terms(_kernels.TERMS[operation], arrays, mask, results, *how, written, factor)
+    return None if found is None else (_in_order(operation, results.reshape((*kept, FIELDS[operation]))), found)
+
+
+def _of_nothing(operation, count):
+    """The numbers of rows without any element."""
+    results = np.zeros((count, FIELDS[operation]))
+    if operation == "ratio_stats":
+        results[:, -4:] = -np.inf, -np.inf, 0.0, -1.0
+    elif not operation.startswith("gaussian"):
+        results[:, -1] = -1.0
+    return results
 
 
 def _in_order(operation, table):

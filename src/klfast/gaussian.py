@@ -4,7 +4,7 @@ import numpy as np
 
 from klfast import _checks, _checks_gaussian, _layout, _threads
 from klfast._dispatch import named_arrays
-from klfast._terms import terms
+from klfast._terms import quick_terms, terms
 
 
 def kl_standard_normal(
@@ -134,9 +134,17 @@ def kl_standard_normal_value_and_grad(
     0.625000000000 [0.5, -1.0] ['0.000000000000e+00', '1.000000100000e-07']
     """
     parameters = {"free_bits": _checks_gaussian.free_bits(free_bits)}
-    inputs, axes, chosen = _read({"mu": mu, "logvar": logvar}, axis, where, dtype, check)
-    shape = _layout.result_shape(inputs[0].array.shape, axes, False)
     log_base = _checks.log_base(base)
+    named = {"mu": mu, "logvar": logvar}
+    if where is grad_output is dtype is None and not check and _is_last(axis, named):
+        places = tuple(_checks.places(out, list(named)).values())
+        factor = None if log_base is None else 1.0 / log_base
+        found = quick_terms("gaussian_grad", (mu, logvar), None, n_threads, parameters, places, factor)
+        if found is not None:
+            values = found[0][..., 0] if log_base is None else found[0][..., 0] / log_base
+            return values[()], tuple(found[1])
+    inputs, axes, chosen = _read(named, axis, where, dtype, check)
+    shape = _layout.result_shape(inputs[0].array.shape, axes, False)
     factors = _checks.gradients(grad_output, shape, log_base)
     n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     factor = {} if grad_output is None else {"grad_output": np.asarray(grad_output)}
@@ -321,11 +329,22 @@ def _read(named, axis, where, dtype, check):
     return inputs, axes, chosen
 
 
+def _is_last(axis, named):
+    """Whether it is the last axis of arrays, so that they may go the short way."""
+    first = next(iter(named.values()))
+    return type(axis) is int and type(first) is np.ndarray and axis in (-1, first.ndim - 1)
+
+
 def _reduce(operation, named, axis, keepdims, free_bits, where, base, out, n_threads, dtype, check):
     parameters = {"free_bits": _checks_gaussian.free_bits(free_bits)}
+    log_base = _checks.log_base(base)
+    if out is where is dtype is None and not (check or keepdims) and _is_last(axis, named):
+        found = quick_terms(operation, tuple(named.values()), None, n_threads, parameters)
+        if found is not None:
+            values = found[0][..., 0]
+            return (values if log_base is None else values / log_base)[()]
     inputs, axes, chosen = _read(named, axis, where, dtype, check)
     shape = _layout.result_shape(inputs[0].array.shape, axes, keepdims)
-    log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads, inputs[0].array.size)
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen))

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from klfast import _checks, _checks_tokens, _layout
+from klfast import _checks, _checks_tokens, _kernels, _layout
 from klfast._rlhf import Sequences, add_up, number_of, shares
+from klfast._terms import quick_terms
 
 
 def kl_estimate(
@@ -79,21 +80,37 @@ def kl_estimate(
     (np.float64(0.25), 2)
     """
     _checks.choice("reduction", reduction, _checks_tokens.REDUCTIONS)
-    tokens = Sequences(logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads)
-    if reduction == "none":
-        target = tokens.output(out, _layout.common_type(tokens.inputs)[0])
-        count = int(tokens.terms(kind, [target])[..., 1].sum())
-        value = out if out is not None else target.reshape(tokens.shape)[()]
-    else:
+    if reduction != "none":
         _checks_tokens.no_output(out, reduction)
-        table = tokens.terms(kind)
-        count = number_of(table[..., 1], reduction)
-        some = table[..., 1] > 0
-        if reduction == "sequence_mean":
-            value = add_up(table[some, 0] / table[some, 1], count)
-        else:
-            value = add_up(table[some, 0], 1.0 if reduction == "sum" else count)
+    table, value = _quickly(logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype) or _estimates(
+        logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype
+    )
+    counts = table[..., 1]
+    count = number_of(counts, reduction)
+    if reduction != "none":
+        some = counts > 0
+        sums = table[some, 0] / counts[some] if reduction == "sequence_mean" else table[some, 0]
+        value = add_up(sums, 1.0 if reduction == "sum" else count)
     return (value, count) if return_count else value
+
+
+def _quickly(logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype):
+    """What `_estimates` returns, for contiguous arrays of one type; None if something is out of the ordinary."""
+    if not (lengths is dtype is None):
+        return None
+    _checks.choice("kind", kind, _checks_tokens.KINDS)
+    written = (_kernels.NEW_MEMORY if out is None else out,) if reduction == "none" else ()
+    found = quick_terms(kind, (logp, ref_logp), mask, n_threads, {"clip": _checks_tokens.clip(clip)}, written)
+    return found and (found[0], found[1][0] if written else None)
+
+
+def _estimates(logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype):
+    """(sum, count, last) of every sequence, and for reduction="none" one number a token."""
+    tokens = Sequences(logp, ref_logp, kind, mask, lengths, clip, dtype, n_threads)
+    if reduction != "none":
+        return tokens.terms(kind), None
+    target = tokens.output(out, _layout.common_type(tokens.inputs)[0])
+    return tokens.terms(kind, [target]), out if out is not None else target.reshape(tokens.shape)[()]
 
 
 def kl_estimate_grad(
