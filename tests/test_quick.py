@@ -85,7 +85,14 @@ OPTIONS = {
     "softcap": (3, 0.7),
     "label_smoothing": (0.1, 1),
     "smooth_over": ("finite",),
+    "weight": ("ones", "some", "tiny", "none"),
 }
+
+
+def weights(which, n_classes):
+    """Weights of classes: all alike, with zeros among them, too small for float32, or none at all."""
+    some = np.arange(n_classes) % 3 / 2
+    return {"ones": np.ones(n_classes), "some": some.tolist(), "tiny": 1e-40 * (1.0 + some), "none": 0 * some}[which]
 
 
 def its_options(function, among=OPTIONS):
@@ -205,12 +212,15 @@ def test_class_ids_give_the_same_as_the_long_way(name, dtype, kind, shape):
 
 
 @pytest.mark.parametrize("name", ("cross_entropy", "token_logprobs", "gradient", "value_and_grad"))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("shape", ((7,), (3, 5), (2, 3, 33)))
-def test_every_option_of_a_loss_gives_the_same_as_the_long_way(name, shape):
+def test_every_option_of_a_loss_gives_the_same_as_the_long_way(name, dtype, shape):
     random = np.random.default_rng(5)
-    x, ids = random.normal(size=shape), np.asarray(random.integers(shape[-1], size=shape[:-1]))
+    x, ids = random.normal(size=shape).astype(dtype), np.asarray(random.integers(shape[-1], size=shape[:-1]))
     x.flat[0] = -np.inf
     for options in its_options(OF_IDS[name]):
+        if "weight" in options:
+            options["weight"] = weights(options["weight"], shape[-1])
         assert_same(OF_IDS[name](x, ids, **options), OF_IDS[name](x, ids, check=True, **options))
 
 
@@ -222,6 +232,8 @@ def test_target_probabilities_give_the_same_as_the_long_way(name, dtype, shape):
     x, target = random.normal(size=shape).astype(dtype), random.uniform(size=shape).astype(dtype)
     x.flat[0] = -np.inf
     for options in its_options(OF_IDS[name]):
+        if "weight" in options:
+            options["weight"] = weights(options["weight"], shape[-1])
         assert_same(OF_IDS[name](x, target, **options), OF_IDS[name](x, target, check=True, **options))
 
 

@@ -96,6 +96,7 @@ def quick(
     written: Sequence[object] | None = None,
     factor: float | None = None,
     ids: object = None,
+    label_weights: np.ndarray | None = None,
 ) -> Any: ...
 def quick_terms(
     operation_id: int,

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,35 +52,68 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
 
 def _quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
+    if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
+        return None
     parameters = _parameters(**options)
-    if weight is not None or type(x) is not np.ndarray or x.ndim == 0 or type(target) is not np.ndarray:
+    asked = _quick_targets(x, target, weight, options["axis"], parameters)
+    if asked is None:
         return None
-    if out is not None and wanted == "value" and reduction != "none":
+    count = 1
+    if reduction == "mean":
+        count = math.prod(x.shape[:-1]) if weight is None else float(np.sum(asked.label_weights))
+    if count == 0:
         return None
-    arrays, ids, operation = (x,), target, "cross_entropy"
-    if target.dtype.kind == "f":
-        if parameters["smoothing"] > 0 or target.shape != x.shape:
-            return None
-        arrays, ids, operation = (x, target), None, "soft_cross_entropy"
-        parameters["smooths_finite"] = False
-    elif parameters["smoothing"] > 0:
-        arrays, operation = (x, np.ones(x.shape[-1], x.dtype)), "smoothed_cross_entropy"
-    count = max(1, math.prod(x.shape[:-1])) if reduction == "mean" else 1  # without any rows, nothing is quick
     if wanted == "value":
-        found = _quick(operation, arrays, ids, parameters, out, **options)
-        return None if found is None else _value(found, reduction, count, log_base)
+        losses = _quick(asked, parameters, out, **options)
+        return None if losses is None else _value(losses, reduction, count, log_base)
     written = (_kernels.NEW_MEMORY if out is None else out,)
     factor = (1.0 if log_base is None else 1.0 / log_base) / count
-    found = _quick(operation, arrays, ids, parameters, None, written, factor, **options)
+    found = _quick(asked, parameters, None, written, factor, **options)
     if found is None or wanted == "grad":
         return found if found is None else found[1]
     return _value(found[0], reduction, count, log_base), found[1]
 
 
+class _Asked(NamedTuple):
+    """What the kernels are asked: see `_kernels.quick`."""
+
+    operation: str
+    arrays: tuple
+    ids: np.ndarray | None = None
+    label_weights: np.ndarray | None = None
+
+
+def _quick_targets(x, target, weight, axis, parameters):
+    """Logits and what they are compared with, if they may go the short way; None if not."""
+    if type(x) is not np.ndarray or not x.size or x.ndim == 0 or type(target) is not np.ndarray:
+        return None
+    if type(axis) is not int or axis not in (-1, x.ndim - 1):
+        return None
+    if target.dtype.kind == "f":
+        if weight is not None or parameters["smoothing"] > 0 or target.shape != x.shape:
+            return None
+        parameters["smooths_finite"] = False
+        return _Asked("logits_soft_cross_entropy", (x, target))
+    if target.dtype.kind != "i" or target.size > MANY:
+        return None
+    weights, of_rows = None, None
+    if weight is not None:
+        weights = _checks.class_weights(weight, x.shape[-1])
+        of_rows = np.asarray(np.take(weights, target, mode="clip"))
+    if parameters["smoothing"] == 0:
+        return _Asked("logits_cross_entropy", (x,), target, of_rows)
+    beside = np.ones(x.shape[-1], x.dtype) if weights is None else _beside(weights, x.dtype.itemsize <= 4)
+    return _Asked("logits_smoothed_cross_entropy", (x, beside), target, of_rows)
+
+
+def _beside(weights, is_narrow):
+    """The weights of classes in a type that does not widen what is computed."""
+    is_float = (weights == 0) | ((weights >= np.finfo(np.float32).tiny) & (weights <= np.finfo(np.float32).max))
+    return weights.astype(np.float32) if is_narrow and np.all(is_float) else weights
+
+
 def _quick(
-    operation,
-    arrays,
-    ids,
+    asked,
     parameters,
     out=None,
     written=None,
@@ -93,15 +127,14 @@ def _quick(
     check,
     **others,
 ):
-    """What the kernels make of logits, and of class ids if there are any, when nothing is out of the ordinary; else None."""
+    """What the kernels make of it when nothing is out of the ordinary; None if something is."""
     if not (where is dtype is None) or check:
-        return None
-    if ids is not None and (type(ids) is not np.ndarray or ids.size > MANY):
         return None
     if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
         return None
     how = n_threads, _threads.resolve, parameters, safe_type(parameters)
-    return _kernels.quick(f"logits_{operation}", arrays, axis, *how, out, written, factor, ids)
+    places = out, written, factor
+    return _kernels.quick(asked.operation, asked.arrays, axis, *how, *places, asked.ids, asked.label_weights)
 
 
 def _parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
@@ -249,13 +282,10 @@ class _Loss:
             losses[~self.counts] = 0.0
 
     def _spread_weights(self):
-        """The class weights beside the logits, in a type that does not widen what is computed."""
+        """The class weights beside the logits."""
         weights = np.ones(self.x.array.shape[self.axes[0]]) if self.weight is None else self.weight
-        is_float = (weights == 0) | ((weights >= np.finfo(np.float32).tiny) & (weights <= np.finfo(np.float32).max))
-        if _layout.is_narrow(self.x) and np.all(is_float):
-            weights = weights.astype(np.float32)
         axis = self.axes[0]
-        beside = weights.reshape((-1,) + (1,) * (self.x.array.ndim - 1 - axis))
+        beside = _beside(weights, _layout.is_narrow(self.x)).reshape((-1,) + (1,) * (self.x.array.ndim - 1 - axis))
         return _checks.Input("weight", np.broadcast_to(beside, self.x.array.shape))
 
     # Target probabilities
@@ -306,10 +336,17 @@ class _Loss:
 def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
     if base is None:
-        result = _quick("token_logprobs", (x,), ids, _token_parameters(**options), out, **options)
+        result = _quick_tokens(x, ids, out, **options)
         if result is not None:
             return result
     return _token_logprobs(x, ids, base=base, out=out, **options)
+
+
+def _quick_tokens(x, ids, out, **options):
+    """What `token_logprobs` returns when nothing is out of the ordinary; None if something is."""
+    if type(ids) is not np.ndarray or ids.size > MANY:
+        return None
+    return _quick(_Asked("logits_token_logprobs", (x,), ids), _token_parameters(**options), out, **options)
 
 
 def _token_parameters(*, temperature, softcap, **others):

@@ -170,7 +170,7 @@ cdef Contiguous filled(Py_ssize_t count, double value):
 
 
 def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, compute, out=None, written=None, factor=None,
-          ids=None):
+          ids=None, label_weights=None):
     """The results of one or two contiguous arrays along their last axis, a number for vectors. None if anything is out of the
     ordinary: arrays that are not of one type and shape, nor rows and a single row to go with each of them; `ids` that are not
     class ids of all rows of the first; memory for results that will not do.
@@ -178,12 +178,13 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
     `compute` is the type to compute with (a name in COMPUTE), None for that of the arrays. `resolve` makes a number of threads
     of `n_threads`, and is asked only if there is enough work or something to resolve. `out` takes the results. With `written`,
     which says of each array where results of its size go (NEW_MEMORY is not there yet, None: not wanted), these follow:
-    (results, those of the first array, those of the second). `factor` is what gradients are multiplied by.
+    (results, those of the first array, those of the second). `factor` is what gradients are multiplied by, `label_weights` what
+    each row counts: doubles, as many as there are ids.
     """
     cdef list given = list(arrays)
     cdef klfast_rows rows
     cdef Contiguous a = contiguous(given[0]), b = a if len(given) == 1 else contiguous(given[1])
-    cdef Contiguous whole = a, labels = None, first = None, second = None, results = None, gradients
+    cdef Contiguous whole = a, labels = None, first = None, second = None, results = None, gradients, row_weights
     cdef double result = 0
     if not are_alike(a, b):
         if is_row_of(a, b) and written is None:
@@ -202,6 +203,9 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
             return None
         rows.labels = klfast_array(<const char *> labels.view.buf, 0, labels.view.itemsize, labels.view.itemsize,
                                    2 * (INT32 if labels.view.itemsize == 4 else INT64))
+    if label_weights is not None:
+        row_weights = Contiguous(label_weights)
+        rows.label_weights = <const double *> row_weights.view.buf
     if written is not None:
         inputs, others = ((a,), (b if b is not a else None, labels)) if len(written) == 1 else ((a, b), (labels,))
         if written[0] is not None:
