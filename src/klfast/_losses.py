@@ -2,15 +2,12 @@
 
 import functools
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from klfast import _checks, _checks_labels, _kernels, _layout, _threads
+from klfast import _checks, _checks_labels, _layout, _threads
 from klfast._dispatch import Labels, is_in_place, run, safe_type
-
-# With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
-MANY = 2**12
+from klfast._quick_losses import loss_parameters, quick_loss, quick_tokens, reduced, token_parameters, weights_beside
 
 # How many target probabilities are weighted or smoothed at a time.
 SLAB = 2**18
@@ -21,7 +18,7 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
     if grad_output is None and not keepdims:
-        found = _quick_loss(x, target, wanted, out, log_base, reduction, weight, options)
+        found = quick_loss(x, target, wanted, out, log_base, reduction, weight, options)
         if found is not None:
             return found
     loss = _Loss(x, target, weight, **options)
@@ -40,7 +37,7 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     losses = loss.compute(gradients, outputs, out.reshape(loss.rows) if in_place else np.empty(loss.rows))
     if wanted == "grad":
         return outputs[0]
-    value = np.reshape(_value(losses, reduction, count, log_base), shape)[()]
+    value = np.reshape(reduced(losses, reduction, count, log_base), shape)[()]
     if wanted == "both":
         return value, outputs[0]
     if out is None:
@@ -48,115 +45,6 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     if not in_place or log_base is not None:
         out[...] = value
     return out
-
-
-def _quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
-    """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
-    if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
-        return None
-    parameters = _parameters(**options)
-    asked = _quick_targets(x, target, weight, options["axis"], parameters)
-    if asked is None:
-        return None
-    count = 1
-    if reduction == "mean":
-        count = math.prod(x.shape[:-1]) if weight is None else float(np.sum(asked.label_weights))
-    if count == 0:
-        return None
-    if wanted == "value":
-        losses = _quick(asked, parameters, out, **options)
-        return None if losses is None else _value(losses, reduction, count, log_base)
-    written = (_kernels.NEW_MEMORY if out is None else out,)
-    factor = (1.0 if log_base is None else 1.0 / log_base) / count
-    found = _quick(asked, parameters, None, written, factor, **options)
-    if found is None or wanted == "grad":
-        return found if found is None else found[1]
-    return _value(found[0], reduction, count, log_base), found[1]
-
-
-class _Asked(NamedTuple):
-    """What the kernels are asked: see `_kernels.quick`."""
-
-    operation: str
-    arrays: tuple
-    ids: np.ndarray | None = None
-    label_weights: np.ndarray | None = None
-
-
-def _quick_targets(x, target, weight, axis, parameters):
-    """Logits and what they are compared with, if they may go the short way; None if not."""
-    if type(x) is not np.ndarray or not x.size or x.ndim == 0 or type(target) is not np.ndarray:
-        return None
-    if type(axis) is not int or axis not in (-1, x.ndim - 1):
-        return None
-    if target.dtype.kind == "f":
-        if weight is not None or parameters["smoothing"] > 0 or target.shape != x.shape:
-            return None
-        parameters["smooths_finite"] = False
-        return _Asked("logits_soft_cross_entropy", (x, target))
-    if target.dtype.kind != "i" or target.size > MANY:
-        return None
-    weights, of_rows = None, None
-    if weight is not None:
-        weights = _checks.class_weights(weight, x.shape[-1])
-        of_rows = np.asarray(np.take(weights, target, mode="clip"))
-    if parameters["smoothing"] == 0:
-        return _Asked("logits_cross_entropy", (x,), target, of_rows)
-    beside = np.ones(x.shape[-1], x.dtype) if weights is None else _beside(weights, x.dtype.itemsize <= 4)
-    return _Asked("logits_smoothed_cross_entropy", (x, beside), target, of_rows)
-
-
-def _beside(weights, is_narrow):
-    """The weights of classes in a type that does not widen what is computed."""
-    is_float = (weights == 0) | ((weights >= np.finfo(np.float32).tiny) & (weights <= np.finfo(np.float32).max))
-    return weights.astype(np.float32) if is_narrow and np.all(is_float) else weights
-
-
-def _quick(
-    asked,
-    parameters,
-    out=None,
-    written=None,
-    factor=None,
-    *,
-    axis,
-    where,
-    ignore_index,
-    dtype,
-    n_threads,
-    check,
-    **others,
-):
-    """What the kernels make of it when nothing is out of the ordinary; None if something is."""
-    if not (where is dtype is None) or check:
-        return None
-    if ignore_index is not None and not (type(ignore_index) is int and _checks_labels.IDS[0] <= ignore_index < 0):
-        return None
-    how = n_threads, _threads.resolve, parameters, safe_type(parameters)
-    places = out, written, factor
-    return _kernels.quick(asked.operation, asked.arrays, axis, *how, *places, asked.ids, asked.label_weights)
-
-
-def _parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
-    """What the kernels of losses are told."""
-    return {
-        "temperature": _checks.temperature(temperature),
-        "z_loss": _checks.finite("z_loss", z_loss),
-        "softcap": _checks.softcap(softcap),
-        "smoothing": _checks.fraction("label_smoothing", label_smoothing),
-        "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
-        "is_raw": not normalize,
-    }
-
-
-def _value(losses, reduction, count, log_base):
-    """The losses of all rows, or what they come down to."""
-    if reduction != "none":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            losses = np.add.reduce(losses, axis=None) / count
-    if log_base is not None:
-        losses /= log_base
-    return losses
 
 
 class _Loss:
@@ -177,7 +65,7 @@ class _Loss:
         **options,
     ):
         self.x = _checks.inputs({"x": x}, dtype)[0]
-        self.parameters = _parameters(**options)
+        self.parameters = loss_parameters(**options)
         self.smoothing = self.parameters["smoothing"]
         self.ignored = _checks_labels.ignored(ignore_index)
         self.n_threads = _threads.resolve(n_threads, self.x.array.size)
@@ -285,7 +173,9 @@ class _Loss:
         """The class weights beside the logits."""
         weights = np.ones(self.x.array.shape[self.axes[0]]) if self.weight is None else self.weight
         axis = self.axes[0]
-        beside = _beside(weights, _layout.is_narrow(self.x)).reshape((-1,) + (1,) * (self.x.array.ndim - 1 - axis))
+        beside = weights_beside(weights, _layout.is_narrow(self.x)).reshape(
+            (-1,) + (1,) * (self.x.array.ndim - 1 - axis)
+        )
         return _checks.Input("weight", np.broadcast_to(beside, self.x.array.shape))
 
     # Target probabilities
@@ -336,21 +226,10 @@ class _Loss:
 def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
     if base is None:
-        result = _quick_tokens(x, ids, out, **options)
+        result = quick_tokens(x, ids, out, **options)
         if result is not None:
             return result
     return _token_logprobs(x, ids, base=base, out=out, **options)
-
-
-def _quick_tokens(x, ids, out, **options):
-    """What `token_logprobs` returns when nothing is out of the ordinary; None if something is."""
-    if type(ids) is not np.ndarray or ids.size > MANY:
-        return None
-    return _quick(_Asked("logits_token_logprobs", (x,), ids), _token_parameters(**options), out, **options)
-
-
-def _token_parameters(*, temperature, softcap, **others):
-    return {"temperature": _checks.temperature(temperature), "softcap": _checks.softcap(softcap)}
 
 
 def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
@@ -366,7 +245,7 @@ def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, 
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)
-    parameters = _token_parameters(temperature=temperature, softcap=softcap)
+    parameters = token_parameters(temperature=temperature, softcap=softcap)
     parameters["ignored"] = np.nan if ignored is None else ignored
     log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads, logits.array.size)

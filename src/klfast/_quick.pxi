@@ -91,14 +91,15 @@ cdef bint is_one_for_each_row(Contiguous a, Contiguous whole) noexcept:
     return True
 
 
-cdef bint are_classes(Contiguous ids, Contiguous logits) noexcept:
-    """Whether these are class ids, one for each row of the logits, as the kernels take them: of 4 or 8 bytes."""
+cdef bint are_classes(Contiguous ids, Contiguous logits, double ignored) noexcept:
+    """Whether these are class ids, one for each row of the logits, as the kernels take them: of 4 or 8 bytes; or ignored."""
     cdef Py_ssize_t n_classes = logits.view.shape[logits.view.ndim - 1], i
+    cdef int64_t label
     if not is_one_for_each_row(ids, logits) or not ids.has_native("ilq") or <size_t> ids.view.buf % ids.view.itemsize:
         return False
     for i in range(ids.view.len // ids.view.itemsize):
-        if not 0 <= ((<const int64_t *> ids.view.buf)[i] if ids.view.itemsize == 8
-                     else (<const int32_t *> ids.view.buf)[i]) < n_classes:
+        label = (<const int64_t *> ids.view.buf)[i] if ids.view.itemsize == 8 else (<const int32_t *> ids.view.buf)[i]
+        if not 0 <= label < n_classes and label != ignored:
             return False
     return True
 
@@ -199,7 +200,7 @@ def quick(str operation, arrays, axis, n_threads, resolve, dict parameters, comp
         rows.type = COMPUTE[compute]
     if ids is not None:
         labels = contiguous(ids)
-        if not are_classes(labels, whole):
+        if not are_classes(labels, whole, rows.parameters.ignored):
             return None
         rows.labels = klfast_array(<const char *> labels.view.buf, 0, labels.view.itemsize, labels.view.itemsize,
                                    2 * (INT32 if labels.view.itemsize == 4 else INT64))

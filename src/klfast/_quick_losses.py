@@ -1,0 +1,140 @@
+"""Losses of contiguous logits and of targets beside them: the short way to the kernels; and what the long way needs as well."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from klfast import _checks, _kernels, _threads
+from klfast._dispatch import safe_type
+
+# With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
+MANY = 2**12
+
+
+def quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
+    """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
+    if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
+        return None
+    parameters = loss_parameters(**options)
+    asked = _quick_targets(x, target, weight, options["axis"], options["ignore_index"], parameters)
+    if asked is None:
+        return None
+    count = 1
+    if reduction == "mean":
+        count = math.prod(x.shape[:-1]) if asked.counted is None else float(np.sum(asked.counted))
+    if count == 0:
+        return None
+    if wanted == "value":
+        losses = _quick(asked, parameters, out, **options)
+        return None if losses is None else reduced(losses, reduction, count, log_base)
+    written = (_kernels.NEW_MEMORY if out is None else out,)
+    factor = (1.0 if log_base is None else 1.0 / log_base) / count
+    found = _quick(asked, parameters, None, written, factor, **options)
+    if found is None or wanted == "grad":
+        return found if found is None else found[1]
+    return reduced(found[0], reduction, count, log_base), found[1]
+
+
+class _Asked(NamedTuple):
+    """What the kernels are asked: see `_kernels.quick`."""
+
+    operation: str
+    arrays: tuple
+    ids: np.ndarray | None = None
+    label_weights: np.ndarray | None = None
+    counted: np.ndarray | None = None  # what each row counts in a mean, if it is not 1
+
+
+def _quick_targets(x, target, weight, axis, ignore_index, parameters):
+    """Logits and what they are compared with, if they may go the short way; None if not."""
+    if type(x) is not np.ndarray or not x.size or x.ndim == 0 or type(target) is not np.ndarray:
+        return None
+    if type(axis) is not int or axis not in (-1, x.ndim - 1):
+        return None
+    if target.dtype.kind == "f":
+        if weight is not None or parameters["smoothing"] > 0 or target.shape != x.shape:
+            return None
+        parameters["smooths_finite"] = False
+        return _Asked("logits_soft_cross_entropy", (x, target))
+    if target.dtype.kind != "i" or target.size > MANY or not _is_usual(ignore_index):
+        return None
+    weights, of_rows = None, None
+    counted = None if ignore_index is None else np.asarray(target != ignore_index)
+    if weight is not None:
+        weights = _checks.class_weights(weight, x.shape[-1])
+        of_rows = np.asarray(np.take(weights, target, mode="clip"))
+        counted = of_rows = of_rows if counted is None else of_rows * counted
+    if parameters["smoothing"] == 0:
+        return _Asked("logits_cross_entropy", (x,), target, of_rows, counted)
+    beside = np.ones(x.shape[-1], x.dtype) if weights is None else weights_beside(weights, x.dtype.itemsize <= 4)
+    return _Asked("logits_smoothed_cross_entropy", (x, beside), target, of_rows, counted)
+
+
+def _is_usual(ignore_index):
+    """Whether it is an id that no class has, and a number that doubles have, or None."""
+    return ignore_index is None or (type(ignore_index) is int and -(2**53) < ignore_index < 0)
+
+
+def weights_beside(weights, is_narrow):
+    """The weights of classes in a type that does not widen what is computed."""
+    is_float = (weights == 0) | ((weights >= np.finfo(np.float32).tiny) & (weights <= np.finfo(np.float32).max))
+    return weights.astype(np.float32) if is_narrow and np.all(is_float) else weights
+
+
+def _quick(
+    asked,
+    parameters,
+    out=None,
+    written=None,
+    factor=None,
+    *,
+    axis,
+    where,
+    ignore_index,
+    dtype,
+    n_threads,
+    check,
+    **others,
+):
+    """What the kernels make of it when nothing is out of the ordinary; None if something is."""
+    if not (where is dtype is None) or check:
+        return None
+    if asked.ids is not None:
+        parameters["ignored"] = np.nan if ignore_index is None else ignore_index
+    how = n_threads, _threads.resolve, parameters, safe_type(parameters)
+    places = out, written, factor
+    return _kernels.quick(asked.operation, asked.arrays, axis, *how, *places, asked.ids, asked.label_weights)
+
+
+def loss_parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
+    """What the kernels of losses are told."""
+    return {
+        "temperature": _checks.temperature(temperature),
+        "z_loss": _checks.finite("z_loss", z_loss),
+        "softcap": _checks.softcap(softcap),
+        "smoothing": _checks.fraction("label_smoothing", label_smoothing),
+        "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
+        "is_raw": not normalize,
+    }
+
+
+def reduced(losses, reduction, count, log_base):
+    """The losses of all rows, or what they come down to."""
+    if reduction != "none":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            losses = np.add.reduce(losses, axis=None) / count
+    if log_base is not None:
+        losses /= log_base
+    return losses
+
+
+def quick_tokens(x, ids, out, **options):
+    """What `token_logprobs` returns when nothing is out of the ordinary; None if something is."""
+    if type(ids) is not np.ndarray or ids.size > MANY or not _is_usual(options["ignore_index"]):
+        return None
+    return _quick(_Asked("logits_token_logprobs", (x,), ids), token_parameters(**options), out, **options)
+
+
+def token_parameters(*, temperature, softcap, **others):
+    return {"temperature": _checks.temperature(temperature), "softcap": _checks.softcap(softcap)}
