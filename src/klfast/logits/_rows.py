@@ -125,15 +125,8 @@ def _fill(figures, slabs, mask, ids, n_threads):
     for name, (operation, places) in REDUCTIONS.items():
         if name == "kl" and kl is not None:
             continue
-        inputs, values = [slabs[place] for place in places], None
-        told = {"kl": kl} if name == "js" and kl is not None else {}
-        if mask is None and not told:
-            arrays = [one.array for one in inputs]
-            values = _kernels.quick(operation, arrays, -1, n_threads, _threads.resolve, NO_PARAMETERS, None)
-        if values is None:
-            values = np.empty(figures.shape)
-            run(operation, inputs, mask, (values.ndim,), values, n_threads, **told)
-        figures[name] = values
+        inputs = [slabs[place] for place in places]
+        figures[name] = _figure(operation, inputs, mask, n_threads, kl if name == "js" else None)
     if kl is not None:
         figures["kl"] = kl.reshape(figures.shape)
     for name, one in zip("xy", slabs):
@@ -142,6 +135,18 @@ def _fill(figures, slabs, mask, ids, n_threads):
             dtype = "bfloat16" if one.is_bfloat16 else None
             loss = cross_entropy(one.array, ids, where=mask, ignore_index=IGNORED, n_threads=n_threads, dtype=dtype)
             figures[f"cross_entropy_{name}"] = loss
+
+
+def _figure(operation, inputs, mask, n_threads, kl):
+    """One number a row; `kl` as for `run`."""
+    if mask is kl is None:
+        arrays = [one.array for one in inputs]
+        values = _kernels.quick(operation, arrays, -1, n_threads, _threads.resolve, NO_PARAMETERS, None)
+        if values is not None:
+            return values
+    values = np.empty(inputs[0].array.shape[:-1])
+    run(operation, inputs, mask, (values.ndim,), values, n_threads, kl=kl)
+    return values
 
 
 def _top(one, mask, undefined):
