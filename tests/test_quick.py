@@ -85,6 +85,7 @@ OPTIONS = {
     "softcap": (3, 0.7),
     "label_smoothing": (0.1, 1),
     "smooth_over": ("finite",),
+    "grad_output": (0.0, -2.5, np.float64(3), np.inf),
     "weight": ("ones", "some", "tiny", "none"),
 }
 

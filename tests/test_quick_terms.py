@@ -66,9 +66,9 @@ def test_gaussians_are_the_same_as_by_the_long_way(dtype, shape):
         for free in (0.0, 0.3):
             quick, expected = (gaussian.kl_standard_normal(*way[:2], free_bits=free, **options) for way in ways)
             assert_same(quick, expected)
-            if "keepdims" not in options:
-                function = gaussian.kl_standard_normal_value_and_grad
-                quick, expected = (function(*way[:2], free_bits=free, **options) for way in ways)
+            for grad_output in (None, 0.0, -2.5) if "keepdims" not in options else ():
+                more = options | {"free_bits": free, "grad_output": grad_output}
+                quick, expected = (gaussian.kl_standard_normal_value_and_grad(*way[:2], **more) for way in ways)
                 assert_same(quick, expected)
     if len(shape) > 1:
         for axis in range(len(shape) - 1):

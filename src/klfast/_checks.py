@@ -282,6 +282,18 @@ def _is_same(out, array):
     return out.__array_interface__["data"][0] == array.__array_interface__["data"][0]
 
 
+def is_plain(grad_output):
+    """Whether it is nothing that would have to be looked at: one number for all rows, or None for 1."""
+    return grad_output is None or type(grad_output) in (float, np.float64)
+
+
+def plain_factor(grad_output, log_base):
+    """What the gradients of all rows are multiplied by, for a plain `grad_output`; None for 1."""
+    if grad_output is None and log_base is None:
+        return None
+    return (1.0 if grad_output is None else float(grad_output)) / (1.0 if log_base is None else log_base)
+
+
 def gradients(grad_output, shape, log_base):
     """What the gradient of each row is multiplied by, one number a row; None for 1."""
     if grad_output is None and log_base is None:

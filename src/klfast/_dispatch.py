@@ -180,8 +180,8 @@ def transform(
     names = _checks.with_respect_to(wrt, list(named))
     log_base = _checks.log_base(base)
     operation = f"logits_{operation.removesuffix('_grad')}"
-    if where is dtype is grad_output is None and not check:
-        factor = None if log_base is None else 1.0 / log_base
+    if where is dtype is None and not check and _checks.is_plain(grad_output):
+        factor = _checks.plain_factor(grad_output, log_base)
         places = _checks.places(out, names)
         written = [places.get(name) for name in named]
         how = n_threads, _threads.resolve, parameters, safe_type(parameters)

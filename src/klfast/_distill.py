@@ -103,10 +103,11 @@ def kl(
     )
     operation = "logits_js_divergence" if direction == "jsd" else "logits_kl_divergence"
     order = -1 if direction == "reverse" else 1
-    if mask is grad_output is dtype is None and not check:
+    if mask is dtype is None and not check and _checks.is_plain(grad_output):
         both = (teacher_logits, student_logits)[::order]
         written = (None, _kernels.NEW_MEMORY if out is None else out)[::order]
-        more = () if wanted == "value" else (None, written, rows.scaled(np.float64(1.0)))
+        factor = np.float64(1.0 if grad_output is None else grad_output)
+        more = () if wanted == "value" else (None, written, rows.scaled(factor))
         how = n_threads, _threads.resolve, parameters, safe_type(parameters)
         found = _kernels.quick(operation, both, axis, *how, *more)
         if found is not None:

@@ -17,8 +17,8 @@ def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=No
     """The loss, its gradient, or ("both") first the one, then the other."""
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
-    if grad_output is None and not keepdims:
-        found = quick_loss(x, target, wanted, out, log_base, reduction, weight, options)
+    if not keepdims and _checks.is_plain(grad_output):
+        found = quick_loss(x, target, wanted, out, grad_output, log_base, reduction, weight, options)
         if found is not None:
             return found
     loss = _Loss(x, target, weight, **options)

@@ -12,7 +12,7 @@ from klfast._dispatch import safe_type
 MANY = 2**12
 
 
-def quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
+def quick_loss(x, target, wanted, out, grad_output, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
     if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
         return None
@@ -29,7 +29,8 @@ def quick_loss(x, target, wanted, out, log_base, reduction, weight, options):
         losses = _quick(asked, parameters, out, **options)
         return None if losses is None else reduced(losses, reduction, count, log_base)
     written = (_kernels.NEW_MEMORY if out is None else out,)
-    factor = (1.0 if log_base is None else 1.0 / log_base) / count
+    factor = _checks.plain_factor(grad_output, log_base)
+    factor = (1.0 if factor is None else factor) / count
     found = _quick(asked, parameters, None, written, factor, **options)
     if found is None or wanted == "grad":
         return found if found is None else found[1]

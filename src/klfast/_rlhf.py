@@ -1,5 +1,7 @@
 """Log-probabilities of tokens: arguments in, kernels, and what sequences come down to."""
 
+import math
+
 import numpy as np
 
 from klfast import _checks, _checks_tokens, _kernels, _threads
@@ -86,6 +88,8 @@ def add_up(sums, divisor=1.0):
     """Sums of sequences, added in twice their precision, over the divisor; inf and NaN as numpy adds them."""
     sums = np.ascontiguousarray(sums, np.float64).ravel()
     total = _kernels.add_up(sums)
+    if math.isfinite(total) and divisor:
+        return np.float64(total / divisor)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if np.isinf(total) and np.all(np.isfinite(sums)):  # beyond the range, but perhaps not the mean
             return np.sum(sums / np.float64(divisor))

@@ -136,9 +136,9 @@ def kl_standard_normal_value_and_grad(
     parameters = {"free_bits": _checks_gaussian.free_bits(free_bits)}
     log_base = _checks.log_base(base)
     named = {"mu": mu, "logvar": logvar}
-    if where is grad_output is dtype is None and not check and _is_last(axis, named):
+    if where is dtype is None and not check and _checks.is_plain(grad_output) and _is_last(axis, named):
         places = tuple(_checks.places(out, list(named)).values())
-        factor = None if log_base is None else 1.0 / log_base
+        factor = _checks.plain_factor(grad_output, log_base)
         found = quick_terms("gaussian_grad", (mu, logvar), None, n_threads, parameters, places, factor)
         if found is not None:
             values = found[0][..., 0] if log_base is None else found[0][..., 0] / log_base

@@ -85,12 +85,14 @@ def kl_estimate(
     table, value = _quickly(logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype) or _estimates(
         logp, ref_logp, kind, mask, lengths, reduction, clip, out, n_threads, dtype
     )
-    counts = table[..., 1]
+    if reduction == "none":
+        return (value, number_of(table[..., 1], reduction)) if return_count else value
+    table = table.reshape(-1, table.shape[-1])
+    counts = table[:, 1]
     count = number_of(counts, reduction)
-    if reduction != "none":
-        some = counts > 0
-        sums = table[some, 0] / counts[some] if reduction == "sequence_mean" else table[some, 0]
-        value = add_up(sums, 1.0 if reduction == "sum" else count)
+    some = slice(None) if counts.all() else counts > 0
+    sums = table[some, 0] / counts[some] if reduction == "sequence_mean" else table[some, 0]
+    value = add_up(sums, 1.0 if reduction == "sum" else count)
     return (value, count) if return_count else value
 
 
