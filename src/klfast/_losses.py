@@ -65,7 +65,7 @@ class _Loss:
         **options,
     ):
         self.x = _checks.inputs({"x": x}, dtype)[0]
-        self.parameters = loss_parameters(**options)
+        self.parameters = loss_parameters(options)
         self.smoothing = self.parameters["smoothing"]
         self.ignored = _checks_labels.ignored(ignore_index)
         self.n_threads = _threads.resolve(n_threads, self.x.array.size)
@@ -226,7 +226,7 @@ class _Loss:
 def token_logprobs(x, ids, *, base, out, **options):
     """log softmax(x)[id] for one id a row, or for several."""
     if base is None:
-        result = quick_tokens(x, ids, out, **options)
+        result = quick_tokens(x, ids, out, options)
         if result is not None:
             return result
     return _token_logprobs(x, ids, base=base, out=out, **options)
@@ -245,7 +245,7 @@ def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, 
     chosen = _checks.included(where, inputs)
     if check:
         _checks.scores(logits, chosen)
-    parameters = token_parameters(temperature=temperature, softcap=softcap)
+    parameters = token_parameters({"temperature": temperature, "softcap": softcap})
     parameters["ignored"] = np.nan if ignored is None else ignored
     log_base = _checks.log_base(base)
     n_threads = _threads.resolve(n_threads, logits.array.size)

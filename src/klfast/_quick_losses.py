@@ -16,22 +16,23 @@ def quick_loss(x, target, wanted, out, grad_output, log_base, reduction, weight,
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
     if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
         return None
-    parameters = loss_parameters(**options)
-    asked = _quick_targets(x, target, weight, options["axis"], options["ignore_index"], parameters)
+    parameters = loss_parameters(options)
+    ignore_index = options["ignore_index"]
+    asked = _quick_targets(x, target, weight, options["axis"], ignore_index, parameters)
     if asked is None:
         return None
     count = 1
     if reduction == "mean":
-        count = math.prod(x.shape[:-1]) if asked.counted is None else float(np.sum(asked.counted))
+        count = _count(asked, ignore_index)
     if count == 0:
         return None
     if wanted == "value":
-        losses = _quick(asked, parameters, out, **options)
+        losses = _quick(asked, parameters, options, out)
         return None if losses is None else reduced(losses, reduction, count, log_base)
     written = (_kernels.NEW_MEMORY if out is None else out,)
     factor = _checks.plain_factor(grad_output, log_base)
     factor = (1.0 if factor is None else factor) / count
-    found = _quick(asked, parameters, None, written, factor, **options)
+    found = _quick(asked, parameters, options, None, written, factor)
     if found is None or wanted == "grad":
         return found if found is None else found[1]
     return reduced(found[0], reduction, count, log_base), found[1]
@@ -44,7 +45,15 @@ class _Asked(NamedTuple):
     arrays: tuple
     ids: np.ndarray | None = None
     label_weights: np.ndarray | None = None
-    counted: np.ndarray | None = None  # what each row counts in a mean, if it is not 1
+
+
+def _count(asked, ignore_index):
+    """What a mean divides by."""
+    if asked.label_weights is not None:
+        return float(np.sum(asked.label_weights))
+    if asked.ids is None or ignore_index is None:
+        return math.prod(asked.arrays[0].shape[:-1])
+    return int(np.count_nonzero(asked.ids != ignore_index))
 
 
 def _quick_targets(x, target, weight, axis, ignore_index, parameters):
@@ -61,15 +70,14 @@ def _quick_targets(x, target, weight, axis, ignore_index, parameters):
     if target.dtype.kind != "i" or target.size > MANY or not _is_usual(ignore_index):
         return None
     weights, of_rows = None, None
-    counted = None if ignore_index is None else np.asarray(target != ignore_index)
     if weight is not None:
         weights = _checks.class_weights(weight, x.shape[-1])
-        of_rows = np.asarray(np.take(weights, target, mode="clip"))
-        counted = of_rows = of_rows if counted is None else of_rows * counted
+        counts = 1.0 if ignore_index is None else target != ignore_index
+        of_rows = np.asarray(np.take(weights, target, mode="clip") * counts)
     if parameters["smoothing"] == 0:
-        return _Asked("logits_cross_entropy", (x,), target, of_rows, counted)
+        return _Asked("logits_cross_entropy", (x,), target, of_rows)
     beside = np.ones(x.shape[-1], x.dtype) if weights is None else weights_beside(weights, x.dtype.itemsize <= 4)
-    return _Asked("logits_smoothed_cross_entropy", (x, beside), target, of_rows, counted)
+    return _Asked("logits_smoothed_cross_entropy", (x, beside), target, of_rows)
 
 
 def _is_usual(ignore_index):
@@ -83,40 +91,27 @@ def weights_beside(weights, is_narrow):
     return weights.astype(np.float32) if is_narrow and np.all(is_float) else weights
 
 
-def _quick(
-    asked,
-    parameters,
-    out=None,
-    written=None,
-    factor=None,
-    *,
-    axis,
-    where,
-    ignore_index,
-    dtype,
-    n_threads,
-    check,
-    **others,
-):
+def _quick(asked, parameters, options, out=None, written=None, factor=None):
     """What the kernels make of it when nothing is out of the ordinary; None if something is."""
-    if not (where is dtype is None) or check:
+    if not (options["where"] is options["dtype"] is None) or options["check"]:
         return None
     if asked.ids is not None:
-        parameters["ignored"] = np.nan if ignore_index is None else ignore_index
-    how = n_threads, _threads.resolve, parameters, safe_type(parameters)
+        ignored = options["ignore_index"]
+        parameters["ignored"] = np.nan if ignored is None else ignored
+    how = options["n_threads"], _threads.resolve, parameters, safe_type(parameters)
     places = out, written, factor
-    return _kernels.quick(asked.operation, asked.arrays, axis, *how, *places, asked.ids, asked.label_weights)
+    return _kernels.quick(asked.operation, asked.arrays, options["axis"], *how, *places, asked.ids, asked.label_weights)
 
 
-def loss_parameters(*, temperature, softcap, label_smoothing, smooth_over, z_loss, normalize, **others):
+def loss_parameters(options):
     """What the kernels of losses are told."""
     return {
-        "temperature": _checks.temperature(temperature),
-        "z_loss": _checks.finite("z_loss", z_loss),
-        "softcap": _checks.softcap(softcap),
-        "smoothing": _checks.fraction("label_smoothing", label_smoothing),
-        "smooths_finite": _checks.choice("smooth_over", smooth_over, ("all", "finite")) == "finite",
-        "is_raw": not normalize,
+        "temperature": _checks.temperature(options["temperature"]),
+        "z_loss": _checks.finite("z_loss", options["z_loss"]),
+        "softcap": _checks.softcap(options["softcap"]),
+        "smoothing": _checks.fraction("label_smoothing", options["label_smoothing"]),
+        "smooths_finite": _checks.choice("smooth_over", options["smooth_over"], ("all", "finite")) == "finite",
+        "is_raw": not options["normalize"],
     }
 
 
@@ -130,12 +125,15 @@ def reduced(losses, reduction, count, log_base):
     return losses
 
 
-def quick_tokens(x, ids, out, **options):
+def quick_tokens(x, ids, out, options):
     """What `token_logprobs` returns when nothing is out of the ordinary; None if something is."""
     if type(ids) is not np.ndarray or ids.size > MANY or not _is_usual(options["ignore_index"]):
         return None
-    return _quick(_Asked("logits_token_logprobs", (x,), ids), token_parameters(**options), out, **options)
+    return _quick(_Asked("logits_token_logprobs", (x,), ids), token_parameters(options), options, out)
 
 
-def token_parameters(*, temperature, softcap, **others):
-    return {"temperature": _checks.temperature(temperature), "softcap": _checks.softcap(softcap)}
+def token_parameters(options):
+    return {
+        "temperature": _checks.temperature(options["temperature"]),
+        "softcap": _checks.softcap(options["softcap"]),
+    }
