@@ -31,7 +31,7 @@ def reduce(
     first; `empty` is the result where the axis has no elements; `compute` is the type to compute with, if it is not the
     inputs' own; `parameters` are what the operation is told besides.
     """
-    log_base = _checks.log_base(base)
+    log_base = None if base is None else _checks.log_base(base)  # plain calls feel every step
     compute = safe_type(parameters) if compute is None and parameters else compute
     if check is where is dtype is None and (out is None or not keepdims):
         result = _kernels.quick(operation, named.values(), axis, n_threads, _threads.resolve, parameters, compute, out)
@@ -239,10 +239,7 @@ BUFFERED = 2**17
 def each(operation, named, out, where, n_threads, dtype):
     """One number for every element (or pair of elements) of the inputs, in their common type."""
     if out is where is dtype is None:
-        values = tuple(named.values())
-        result = _kernels.quick_elementwise(
-            _kernels.ELEMENTWISE[operation], values[0], values[-1], n_threads, _threads.resolve
-        )
+        result = _kernels.quick_elementwise(operation, named.values(), n_threads, _threads.resolve)
         if result is not None:
             return result
     inputs = _checks.inputs(named, dtype)

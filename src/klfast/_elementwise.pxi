@@ -49,17 +49,26 @@ def elementwise(int operation_id, const real[::1] p, const real[::1] q, const un
     share_elements(&call, operation_id, 1 if call.length < LITTLE_WORK else n_threads)
 
 
-def quick_elementwise(int operation_id, p, q, n_threads, resolve):
-    """The results for contiguous arrays of one shape and type; None if that is not what they are. Threads as for `quick`."""
+def quick_elementwise(str operation, arrays, n_threads, resolve):
+    """The results for contiguous arrays of one shape and type; None if that is not what they are. All is as for `quick`."""
+    cdef views held
+    held.count = 0
+    try:
+        return walk_elements_quickly(&held, operation, list(arrays), n_threads, resolve)
+    finally:
+        release(&held)
+
+
+cdef object walk_elements_quickly(views *held, str operation, list given, n_threads, resolve):
     cdef elements_of_a_call call
-    cdef Contiguous a = contiguous(p), b = a if q is p else contiguous(q), c
+    cdef view *a = see(held, given[0])
+    cdef view *b = a if len(given) == 1 else see(held, given[1])
     if not are_alike(a, b):
         return None
-    call.length, call.size = a.view.len // a.view.itemsize, a.view.itemsize
+    call.length, call.size = a.len // a.itemsize, a.itemsize
     cdef int threads = resolve(n_threads) if call.length >= LITTLE_WORK or n_threads is not None else 1
-    out = empty(p.shape, p.dtype)
-    c = Contiguous(out, PyBUF_WRITABLE)
-    call.p, call.q, call.mask = <const char *> a.view.buf, <const char *> b.view.buf, NULL
-    call.out = <char *> c.view.buf
-    share_elements(&call, operation_id, threads)
+    out = empty(given[0].shape, given[0].dtype)
+    call.p, call.q, call.mask = <const char *> a.buf, <const char *> b.buf, NULL
+    call.out = <char *> see(held, out, PyBUF_WRITABLE).buf
+    share_elements(&call, ELEMENTWISE[operation], threads)
     return out

@@ -82,7 +82,7 @@ def elementwise(
     operation_id: int, p: np.ndarray, q: np.ndarray, mask: np.ndarray | None, out: np.ndarray, n_threads: int
 ) -> None: ...
 def quick_elementwise(
-    operation_id: int, p: object, q: object, n_threads: object, resolve: Callable[[object], int]
+    operation: str, arrays: Iterable[object], n_threads: object, resolve: Callable[[object], int]
 ) -> np.ndarray | None: ...
 def quick(
     operation: str,

@@ -88,7 +88,8 @@ def tasks(arrays, mask, axes, results, outputs=()):
     whole = (math.prod(stays[:split]), math.prod(stays[split:]), length)
     flat = results.reshape((*looped, -1))
     for index in itertools.product(*map(range, looped)):
-        pieces = [array[(*index, ...)] for array in moved]  # arrays, not numbers, even without dimensions
+        # arrays, not numbers, even without dimensions
+        pieces = [array[(*index, ...)] for array in moved] if index else moved
         laid = [_laid(piece, split, len(stays)) for piece in pieces]
         yield _task(whole, laid, arrays, mask, outputs, flat[index])
         for piece, (array, _) in zip(pieces[len(arrays) : len(arrays) + len(wanted)], laid[len(arrays) :]):
@@ -114,6 +115,8 @@ def _longest_tail(arrays, end):
 def _one_stride(array, begin, end):
     """The stride that walks the axes from `begin` to `end`; 0 if there is nothing to walk, None if one is not enough."""
     shape, strides = array.shape, array.strides
+    if end == begin + 1:
+        return strides[begin] if shape[begin] != 1 else 0
     stride, next_stride = 0, None
     for axis in range(end - 1, begin - 1, -1):
         if shape[axis] == 1:
