@@ -14,6 +14,8 @@ MANY = 2**12
 
 def quick_loss(x, target, wanted, out, grad_output, log_base, reduction, weight, options):
     """What `cross_entropy` returns when nothing is out of the ordinary; None if something is."""
+    if not _is_plain(options):
+        return None
     if out is not None and (weight is not None or (wanted == "value" and reduction != "none")):
         return None
     parameters = loss_parameters(options)
@@ -36,6 +38,11 @@ def quick_loss(x, target, wanted, out, grad_output, log_base, reduction, weight,
     if found is None or wanted == "grad":
         return found if found is None else found[1]
     return reduced(found[0], reduction, count, log_base), found[1]
+
+
+def _is_plain(options):
+    """Whether all entries count and none has to be looked at first. Asked before anything is made of the arguments."""
+    return options["where"] is options["dtype"] is None and not options["check"]
 
 
 class _Asked(NamedTuple):
@@ -93,8 +100,6 @@ def weights_beside(weights, is_narrow):
 
 def _quick(asked, parameters, options, out=None, written=None, factor=None):
     """What the kernels make of it when nothing is out of the ordinary; None if something is."""
-    if not (options["where"] is options["dtype"] is None) or options["check"]:
-        return None
     if asked.ids is not None:
         ignored = options["ignore_index"]
         parameters["ignored"] = np.nan if ignored is None else ignored
@@ -127,7 +132,9 @@ def reduced(losses, reduction, count, log_base):
 
 def quick_tokens(x, ids, out, options):
     """What `token_logprobs` returns when nothing is out of the ordinary; None if something is."""
-    if type(ids) is not np.ndarray or ids.size > MANY or not _is_usual(options["ignore_index"]):
+    if not _is_plain(options) or type(ids) is not np.ndarray or ids.size > MANY:
+        return None
+    if not _is_usual(options["ignore_index"]):
         return None
     return _quick(_Asked("logits_token_logprobs", (x,), ids), token_parameters(options), options, out)
 

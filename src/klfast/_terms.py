@@ -65,9 +65,9 @@ def quick_terms(operation, arrays, mask, n_threads, parameters, written=(), fact
         return None
     kept = first.shape[:-1]
     results = _of_nothing(operation, math.prod(kept))
-    how = n_threads, _threads.resolve, {} if parameters is None else parameters
+    how = n_threads, _threads.resolve, parameters
     found = _kernels.quick_terms(_kernels.TERMS[operation], arrays, mask, results, *how, written, factor)
-    return None if found is None else (_in_order(operation, results.reshape((*kept, FIELDS[operation]))), found)
+    return None if found is None else (results.reshape((*kept, FIELDS[operation])), found)
 
 
 def _of_nothing(operation, count):
