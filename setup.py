@@ -64,7 +64,7 @@ class BuildKernels(build_ext):
         if is_x86 and self._takes(SIDE_BY_SIDE):
             levels = {level: flags + SIDE_BY_SIDE if level != "baseline" else flags for level, flags in levels.items()}
         jobs = [(f"level_{level}", self._for_x86(flags)) for level, flags in reversed(levels.items())]
-        walkers = ("targets", "read", "tell", "walk", "tiles", "write", "terms", "topk", "share", "share_pool")
+        walkers = ("targets", "read", "tell", "walk", "tiles", "write", "terms", "topk", "dirichlet", "share", "share_pool")
         jobs += [(name, shared) for name in walkers]
         jobs.append(("share_openmp", openmp))
         if os.name == "nt" and sysconfig.get_config_var("Py_GIL_DISABLED"):

@@ -122,3 +122,21 @@ EACH(test_exp_to_the_end_f64, double, exp_to_the_end(x))
 EACH(test_exp_gap_any_f64, double, exp_terms_any(difference_of(x, y)).gap)
 EACH(test_expm1_any_f64, double, exp_terms_any(difference_of(x, y)).expm1)
 EACH(test_exp_any_difference_f64, double, exp_terms_any(difference_of(x, y)).exp)
+
+/* Of closed forms. */
+static double rest_of_f64(double a, double b) {
+    log_gamma_pairs pair = {{a}, {b}, {b - a}, {0}, {0}};
+    find_rests(&pair, 1);
+    return pair.rest[0];
+}
+EACH(test_ratio_gap_f64, double, ratio_gap(x, y, x - y))
+EACH(test_ratio_gap_any_f64, double, ratio_gap_any(x, y, x - y, 1))
+EACH(test_log_gap_f64, double, log_gap(x))
+EACH(test_softplus_usual_f64, double, softplus_usual(x))
+/* From y to x. */
+EACH(test_stirling_rest_f64, double, rest_of_f64(y, x))
+EACH(test_stirling_rest_any_f64, double, stirling_rest_any(y, x, x - y))
+EACH(test_log_gamma_gap_f64, double, log_gamma_gap(y, x, x - y))
+EACH(test_digamma_growth_f64, double, digamma_of(y, x, x - y).growth)
+EACH(test_digamma_linear_f64, double, digamma_of(y, x, x - y).linear)
+EACH(test_digamma_gap_f64, double, digamma_of(y, x, x - y).gap)

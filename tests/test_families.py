@@ -9,6 +9,7 @@ import numpy as np
 import oracles
 import oracles_families
 import pytest
+from cpu_levels import LEVELS, call
 
 from klfast import families
 from klfast._reference import families as reference
@@ -119,18 +120,19 @@ def parameters(name, case):
 
 
 def assert_right(name, rows, bound):
-    """The errors of one call for all rows of parameters, in units of the bound."""
+    """The errors of one call for all rows of parameters, in units of the bound; at every CPU level."""
     if name == "dirichlet":
         arguments = [np.array([row[i] for row in rows]) for i in range(2)]
     else:
         arguments = np.array(rows).T
-    results = getattr(families, f"kl_{name}")(*arguments)
     wrong = []
-    for row, result in zip(rows, results, strict=True):
+    for row, *results in zip(rows, *(call(level, f"families.kl_{name}", *arguments) for level in LEVELS), strict=True):
         exact = oracles_families.exact(name, *row)
-        error = oracles.relative_error(result, exact) / bound
-        if not error <= 1.0 or result < 0.0:
-            wrong.append(f"{row}: got {float(result)!r}, exact {mpmath.nstr(exact, 20)}, {error:.3g} times the bound")
+        for level, result in zip(LEVELS, results):
+            error = oracles.relative_error(result, exact) / bound
+            if not error <= 1.0 or result < 0.0:
+                found = f"got {float(result)!r}, exact {mpmath.nstr(exact, 20)}, {error:.3g} times the bound"
+                wrong.append(f"{level}: {row}: {found}")
     assert not wrong, "\n".join(wrong[:5])
 
 

@@ -25,7 +25,7 @@ CORE = ROOT / "src" / "klfast" / "core"
 PROGRAM = ROOT / "tests" / "portable"
 EXPECTED = PROGRAM / "expected.txt"
 ELEMENTARY = ROOT / "tests" / "elementary.c"
-WALKERS = ("walk", "tiles", "tell", "read", "write", "terms", "topk")
+WALKERS = ("walk", "tiles", "tell", "read", "write", "terms", "topk", "dirichlet")
 SOURCES = [*sorted(PROGRAM.glob("*.c")), *(CORE / f"{name}.c" for name in WALKERS)]
 CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 

@@ -63,6 +63,14 @@ def log1p_series(t):
     return mp.mpf(1) if t == 0 else mp.log1p(t) / t
 
 
+def stirling_series(w):
+    """x^3 times the second derivative of log gamma(x) - (x - 1/2)*log(x) + x, with x = 1/sqrt(w)."""
+    if w == 0:
+        return mp.mpf(1) / 6
+    x = 1 / mp.sqrt(w)
+    return x**3 * (mp.psi(1, x) - 1 / x - 1 / (2 * x**2))
+
+
 def remez(function, low, high, first, count):
     """Coefficients x^first ... x^(first+count-1) minimising max |poly - function| / |function at the same x|.
 
@@ -207,6 +215,22 @@ def print_function(name, variable, series, low, high, kind, count, meaning):
         print(f"static const {real} {name}_coefficients_{kind}[] = {{\n    {NEXT_LINE.join(literals)}}};")
 
 
+# From here on, and with so many terms, the error of Stirling's series is less than a unit of what it is added to.
+STIRLING_FROM, STIRLING_TERMS = 4, 11
+
+
+def print_stirling():
+    """As good as Bernoulli's numbers for large x, and better for small ones: the series is fitted by its second derivative."""
+    coefficients, error = fit(stirling_series, "0", mp.mpf(1) / STIRLING_FROM**2, STIRLING_TERMS, 120)
+    literals = [float(c / ((2 * k + 1) * (2 * k + 2))).hex() for k, c in enumerate(coefficients)]
+    print(
+        "\n/* log gamma(x) - (x - 1/2)*log(x) + x is a constant and the sum of STIRLING[k]/x^(2k + 1), x >= STIRLING_FROM;"
+    )
+    print(f" * relative error of the second derivative {mp.nstr(error, 2)}. */")
+    print(f"enum {{ STIRLING_FROM = {STIRLING_FROM}, STIRLING_TERMS = {STIRLING_TERMS} }};")
+    print(f"static const double STIRLING[STIRLING_TERMS] = {{\n    {NEXT_LINE.join(literals)}}};")
+
+
 def main():
     print("/* Made by tools/fit_polynomials.py; change that, not this. */")
     print("#ifndef KLFAST_POLYNOMIALS_H\n#define KLFAST_POLYNOMIALS_H\n")
@@ -214,6 +238,7 @@ def main():
     for name, variable, series, low, high, counts, meaning in POLYNOMIALS:
         for kind, count in counts.items():
             print_function(name, variable, series, low, high, kind, count, meaning)
+    print_stirling()
     print("\n#endif")
 
 

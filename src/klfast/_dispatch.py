@@ -251,8 +251,8 @@ def each(operation, named, out, where, n_threads, dtype):
         _checks.output(out, shape, named_arrays(inputs, chosen), result_type)
     result = np.zeros(shape, result_type) if out is None else out
     if result.size:
-        for p, q, mask, target in _layout.chunks(inputs, chosen, result, compute, BUFFERED):
-            _kernels.elementwise(_kernels.ELEMENTWISE[operation], p, q, mask, target, n_threads)
+        for numbers, mask, target in _layout.chunks(inputs, chosen, result, compute, BUFFERED):
+            _kernels.elementwise(_kernels.ELEMENTWISE[operation], numbers[0], numbers[-1], mask, target, n_threads)
     return result if out is not None or shape else result[()]
 
 

@@ -13,6 +13,7 @@ cdef extern from "kernels.h" nogil:
         Py_ssize_t block_length
     ctypedef struct klfast_level:
         void (*elementwise[3][2])(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
+        void (*family[7])(double *, const double * const *, Py_ssize_t) noexcept nogil
         double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
     ctypedef struct klfast_target:
         const char *name
@@ -68,6 +69,9 @@ cdef extern from "kernels.h" nogil:
         FLOAT32, FLOAT64, KLFAST_TARGETS, KLFAST_SHORT_ROW
         ENTR, REL_ENTR, KL_DIV
         HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64
+    enum:
+        FAMILY_BERNOULLI, FAMILY_BERNOULLI_LOGITS, FAMILY_POISSON, FAMILY_EXPONENTIAL, FAMILY_LAPLACE, FAMILY_GAMMA
+        FAMILY_BETA, FAMILY_PARAMETERS
     void klfast_find_targets(klfast_target *)
     void klfast_plan(klfast_rows *, int)
     void klfast_walk_unit(const klfast_rows *, Py_ssize_t, double *, void *)
@@ -83,6 +87,8 @@ cdef extern from "kernels.h" nogil:
     void klfast_join_terms(const klfast_term_call *, double *, const klfast_term_state *)
     void klfast_plan_topk(klfast_topk_call *)
     void klfast_walk_topk(const klfast_topk_call *, Py_ssize_t, double *, Py_ssize_t *, double *, void *)
+    Py_ssize_t klfast_dirichlet_group(const klfast_rows *)
+    void klfast_walk_dirichlets(const klfast_rows *, Py_ssize_t, double *)
 
 cdef extern from "share.h" nogil:
     ctypedef void klfast_task(void *, Py_ssize_t, Py_ssize_t, int) noexcept nogil

@@ -364,6 +364,7 @@ include "_terms.pxi"
 include "_topk.pxi"
 include "_quick.pxi"
 include "_elementwise.pxi"
+include "_families.pxi"
 
 
 # ---- the memory limit, for benchmarks ----

@@ -181,7 +181,7 @@ def _common_type(*types):
 
 
 def chunks(inputs, mask, result, compute, size):
-    """Yield contiguous pieces (p, q, mask, out) of all arrays, in the type to compute with, and write `out` back.
+    """Yield contiguous pieces (numbers, mask, out) of all arrays, in the type to compute with, and write `out` back.
 
     numpy's iterator finds the order that suits all of them. What does not lie as the kernels want it goes through its
     buffers, `size` elements at a time; bfloat16, which it does not know, through two more.
@@ -208,7 +208,7 @@ def chunks(inputs, mask, result, compute, size):
             ]
             chosen = None if mask is None else pieces[len(inputs)].view(np.uint8)
             target = widened(pieces[-1]) if brain_result else pieces[-1]
-            yield numbers[0], numbers[-1], chosen, target
+            yield numbers, chosen, target
             if brain_result:
                 np.copyto(pieces[-1], rounded(target), where=True if mask is None else pieces[len(inputs)])
 

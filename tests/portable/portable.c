@@ -75,5 +75,6 @@ int main(int count, char **words) {
     print_elements();
     print_terms();
     print_topk();
+    print_families();
     return 0;
 }

@@ -41,5 +41,6 @@ void print_rows(void);
 void print_elements(void);
 void print_terms(void);
 void print_topk(void);
+void print_families(void);
 
 #endif

@@ -97,11 +97,12 @@ static ALWAYS_INLINE REAL F(gap_between)(REAL a, REAL b, REAL d, REAL far_d) {
 
 static ALWAYS_INLINE REAL F(gap_from)(REAL a, REAL b, REAL d) { return F(gap_between)(a, b, d, d); }
 
-/* log(a/b), given d = a - b. Domain: normal a, b > 0. Largest error 4 u. */
-static ALWAYS_INLINE REAL F(log_ratio_from)(REAL a, REAL b, REAL d) {
-    F(log_parts) parts = F(split_log)(a, b, d);
+static ALWAYS_INLINE REAL F(log_of_parts)(F(log_parts) parts) {
     return F(fma)(parts.k, LN2_PER_FIELD, F(fma)(2, parts.s, parts.tail));
 }
+
+/* log(a/b), given d = a - b. Domain: normal a, b > 0. Largest error 4 u. */
+static ALWAYS_INLINE REAL F(log_ratio_from)(REAL a, REAL b, REAL d) { return F(log_of_parts)(F(split_log)(a, b, d)); }
 
 /* log(a/b) for normal a, b > 0. Largest error 3 u, also where a/b is close to 1. */
 static ALWAYS_INLINE REAL F(log_ratio)(REAL a, REAL b) {

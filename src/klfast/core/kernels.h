@@ -5,6 +5,7 @@
 #ifndef KLFAST_KERNELS_H
 #define KLFAST_KERNELS_H
 
+#include "families.h"
 #include "states.h"
 #include "terms.h"
 #include "topk.h"
@@ -130,6 +131,15 @@ typedef struct {
     double exp_limit[TYPES]; /* x/T up to here goes through exp as it is */
     double (*exp_over_difference)(double x, double y, const klfast_temperature *temperature);
     double (*log1p)(double x);
+    /* One result for each of `length` elements; the parameters that a family does not have are NULL, or anything else. */
+    void (*family[FAMILIES])(double *out, const double *const *parameters, ptrdiff_t length);
+    /* See dirichlet.inc.h. */
+    void (*begin_dirichlet)(klfast_dirichlet *row);
+    void (*add_components)(klfast_dirichlet *row, const double *a, const double *b, ptrdiff_t length);
+    void (*tell_dirichlet)(klfast_dirichlet *row);
+    void (*add_dirichlet_terms)(klfast_dirichlet *rows, ptrdiff_t count, const double *a, const double *b, ptrdiff_t first,
+                                ptrdiff_t length);
+    void (*finish_dirichlets)(double *results, const klfast_dirichlet *rows, ptrdiff_t count);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
     /* The same the other way; only for floating types. */
@@ -268,5 +278,10 @@ void klfast_plan_topk(klfast_topk_call *call);
 /* The rows of a unit -> k log-probabilities and ids each, the largest first, and the mass of the others. */
 void klfast_walk_topk(const klfast_topk_call *call, ptrdiff_t unit, double *logprobs, ptrdiff_t *ids, double *tails,
                       void *scratch);
+
+/* Dirichlet distributions, which lie in rows of `rows.a` and `rows.b`: so many rows are a group; and group number `group` ->
+ * its results. Only arrays, lengths, type (double) and level are looked at. */
+ptrdiff_t klfast_dirichlet_group(const klfast_rows *rows);
+void klfast_walk_dirichlets(const klfast_rows *rows, ptrdiff_t group, double *results);
 
 #endif

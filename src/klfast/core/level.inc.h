@@ -159,6 +159,10 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "elementwise.inc.h"
 #include "terms.inc.h"
 #include "table.inc.h"
+#include "remainders.inc.h"
+#include "families_unusual.h"
+#include "families.inc.h"
+#include "dirichlet.inc.h"
 #include "real_end.inc.h"
 
 /* How many numbers are at least `bound`; NaN is not. */
@@ -281,6 +285,18 @@ const klfast_level KLFAST_LEVEL = {
               [TERMS_GAUSSIAN] = TERMS(gaussian, 2, 1, 1, 0, 0, 0, TERM_VALUES),
               [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 0, 1),
               [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, 0, TERM_VALUES)},
+    .family = {[FAMILY_BERNOULLI] = family_bernoulli,
+               [FAMILY_BERNOULLI_LOGITS] = family_bernoulli_logits,
+               [FAMILY_POISSON] = family_poisson,
+               [FAMILY_EXPONENTIAL] = family_exponential,
+               [FAMILY_LAPLACE] = family_laplace,
+               [FAMILY_GAMMA] = family_gamma,
+               [FAMILY_BETA] = family_beta},
+    .begin_dirichlet = begin_dirichlet,
+    .add_components = add_components,
+    .tell_dirichlet = tell_dirichlet,
+    .add_dirichlet_terms = add_dirichlet_terms,
+    .finish_dirichlets = finish_dirichlets,
     .sum_rows = {sum_rows_f32, sum_rows_f64},
     .scale_terms = {scale_terms_f32, scale_terms_f64},
     .scale_each = {scale_each_f32, scale_each_f64},

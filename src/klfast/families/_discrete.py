@@ -1,15 +1,12 @@
 """Bernoulli, categorical and Poisson distributions."""
 
-import numpy as np
-
 from klfast import _families
 from klfast import logits as of_logits
 from klfast._checks_families import LOGIT, NON_NEGATIVE, PROBABILITY
-from klfast.elementwise import kl_div
 from klfast.probs import kl_divergence
 
 
-def kl_bernoulli(p1, p2, *, out=None, check=False):
+def kl_bernoulli(p1, p2, *, out=None, check=False, n_threads=None):
     """KL divergence of Bernoulli distributions from their probabilities, p1*log(p1/p2) + (1 - p1)*log((1 - p1)/(1 - p2)).
 
     p1 belongs to the true distribution and comes first.
@@ -22,6 +19,8 @@ def kl_bernoulli(p1, p2, *, out=None, check=False):
         Where to write the result: of its shape, any strides, not overlapping the input.
     check : bool
         Raise ValueError for parameters that no such distribution has; without it their elements are NaN.
+    n_threads : int, optional
+        How many threads this call may use.
 
     Returns
     -------
@@ -47,19 +46,10 @@ def kl_bernoulli(p1, p2, *, out=None, check=False):
     >>> print(f"{klfast.families.kl_bernoulli(1e-8, 2e-8):.12e}")
     3.068528244401e-09
     """
-    return _families.each({"p1": p1, "p2": p2}, (PROBABILITY, PROBABILITY), _bernoulli, out, check)
+    return _families.each("bernoulli", {"p1": p1, "p2": p2}, (PROBABILITY, PROBABILITY), out, check, n_threads)
 
 
-def _bernoulli(p1, p2):
-    """The terms of successes and failures, each with q - p added, which is never negative and adds up to 0."""
-    failure, t = 1.0 - p1, (p1 - p2) / (1.0 - p1)
-    # 1 - p is rounded: close to each other, their difference is taken from p; apart, it does not matter.
-    is_close = (failure > 0.0) & (t > -0.5)
-    failures = np.where(is_close, failure * _families.log_gap(np.where(is_close, t, 0.0)), kl_div(failure, 1.0 - p2))
-    return kl_div(p1, p2) + failures
-
-
-def kl_bernoulli_logits(x1, x2, *, out=None, check=False):
+def kl_bernoulli_logits(x1, x2, *, out=None, check=False, n_threads=None):
     """KL divergence of Bernoulli distributions from their logits x = log(p/(1 - p)).
 
     It is p1*(x1 - x2) + softplus(x2) - softplus(x1), with softplus(x) = log(1 + exp(x)) and p1 = 1/(1 + exp(-x1)). x1 belongs
@@ -69,7 +59,7 @@ def kl_bernoulli_logits(x1, x2, *, out=None, check=False):
     ----------
     x1, x2 : array_like
         Logits, any real numbers or -inf (never) and inf (always), broadcast against each other.
-    out, check
+    out, check, n_threads
         As for `kl_bernoulli`.
 
     Returns
@@ -94,30 +84,10 @@ def kl_bernoulli_logits(x1, x2, *, out=None, check=False):
     >>> print(f"{klfast.families.kl_bernoulli_logits(30.0, 31.0):.12e}")
     3.442477108469e-14
     """
-    return _families.each({"x1": x1, "x2": x2}, (LOGIT, LOGIT), _bernoulli_logits, out, check)
+    return _families.each("bernoulli_logits", {"x1": x1, "x2": x2}, (LOGIT, LOGIT), out, check, n_threads)
 
 
-def _bernoulli_logits(x1, x2):
-    sign = np.where(x1 > 0.0, -1.0, 1.0)  # failures for successes, so that p1 is 1/2 or less
-    x1, x2 = sign * x1, sign * x2
-    difference = np.where(x1 == x2, 0.0, x2 - x1)
-    root = np.exp(0.5 * x1)
-    odds = root * root
-    p1 = odds / (1.0 + odds)
-    close = np.where(np.abs(difference) < 1.0, difference, 0.0)
-    # softplus(x2) - softplus(x1) is log(1 + p1*(exp(x2 - x1) - 1))
-    near = p1 * _families.exp_gap(close) - _families.log_gap(p1 * np.expm1(close))
-    # p1 may leave the range of doubles, while its product with a large difference does not
-    mean = np.where(root == 0.0, 0.0, (root * difference) * root / (1.0 + odds))
-    far = np.where(np.isinf(x2), np.inf, _softplus(x2) - _softplus(x1) - mean)
-    return np.where(np.abs(difference) < 1.0, near, far)
-
-
-def _softplus(x):
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def kl_categorical(p, q, *, axis=-1, out=None, check=False):
+def kl_categorical(p, q, *, axis=-1, out=None, check=False, n_threads=None):
     """KL divergence of categorical distributions from their probabilities, sum p*log(p/q): `klfast.kl_divergence`.
 
     p belongs to the true distribution and comes first.
@@ -132,6 +102,8 @@ def kl_categorical(p, q, *, axis=-1, out=None, check=False):
         Where to write the result.
     check : bool
         Raise ValueError for negative, NaN or infinite entries; without it their rows are NaN.
+    n_threads : int, optional
+        How many threads this call may use.
 
     Returns
     -------
@@ -154,10 +126,10 @@ def kl_categorical(p, q, *, axis=-1, out=None, check=False):
     >>> print(f"{klfast.families.kl_categorical([0.5, 0.5], [0.25, 0.75]):.12f}")
     0.143841036226
     """
-    return kl_divergence(p, q, axis=axis, out=out, check=check)
+    return kl_divergence(p, q, axis=axis, out=out, check=check, n_threads=n_threads)
 
 
-def kl_categorical_logits(x, y, *, axis=-1, out=None, check=False):
+def kl_categorical_logits(x, y, *, axis=-1, out=None, check=False, n_threads=None):
     """KL divergence of categorical distributions softmax(x) and softmax(y): `klfast.logits.kl_divergence`.
 
     x belongs to the true distribution and comes first.
@@ -166,7 +138,7 @@ def kl_categorical_logits(x, y, *, axis=-1, out=None, check=False):
     ----------
     x, y : array_like
         Logits, broadcast against each other; -inf for what cannot be.
-    axis, out
+    axis, out, n_threads
         As for `kl_categorical`.
     check : bool
         Raise ValueError for NaN and +inf; without it their rows are NaN.
@@ -191,10 +163,10 @@ def kl_categorical_logits(x, y, *, axis=-1, out=None, check=False):
     >>> print(f"{klfast.families.kl_categorical_logits([0.0, 0.0], [0.0, 1.0]):.12f}")
     0.120114506958
     """
-    return of_logits.kl_divergence(x, y, axis=axis, out=out, check=check)
+    return of_logits.kl_divergence(x, y, axis=axis, out=out, check=check, n_threads=n_threads)
 
 
-def kl_poisson(rate1, rate2, *, out=None, check=False):
+def kl_poisson(rate1, rate2, *, out=None, check=False, n_threads=None):
     """KL divergence of Poisson distributions, rate1*log(rate1/rate2) - rate1 + rate2.
 
     rate1 belongs to the true distribution and comes first.
@@ -203,7 +175,7 @@ def kl_poisson(rate1, rate2, *, out=None, check=False):
     ----------
     rate1, rate2 : array_like
         Expected counts, 0 or larger, broadcast against each other. With 0 nothing is ever counted.
-    out, check
+    out, check, n_threads
         As for `kl_bernoulli`.
 
     Returns
@@ -228,4 +200,6 @@ def kl_poisson(rate1, rate2, *, out=None, check=False):
     >>> print(f"{klfast.families.kl_poisson(1000.0, 1000.001):.12e}")
     4.999996666433e-10
     """
-    return _families.each({"rate1": rate1, "rate2": rate2}, (NON_NEGATIVE, NON_NEGATIVE), kl_div, out, check)
+    return _families.each(
+        "poisson", {"rate1": rate1, "rate2": rate2}, (NON_NEGATIVE, NON_NEGATIVE), out, check, n_threads
+    )
