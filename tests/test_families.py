@@ -181,6 +181,16 @@ def test_very_far_apart():
     assert_right("dirichlet", [[[1e-3, 1e6, 2.0], [1e6, 1e-3, 2.0]], [[1e-20, 1e20, 1.0], [1e20, 3.0, 1e-20]]], 1e-13)
 
 
+@pytest.mark.parametrize("ends", [(-62, 62), (-95, 95), (58, 62), (-62, -58), (74, 88), (-88, -74)])
+@pytest.mark.parametrize("name", ["poisson", "exponential", "laplace", "gamma"])
+def test_sizes_around_those_that_are_usual(name, ends):
+    random = np.random.default_rng(abs(sum(ends)) + len(name))
+    size = logs(*ends)
+    makers = {"laplace": (logits_of(1e60), size), "gamma": (size, size)}.get(name, (size,))
+    rows = [make(*makers)(random) for make in (apart, close) for _ in range(COUNT)]
+    assert_right(name, rows, BOUNDS.get(name, BOUND))
+
+
 def test_gammas_of_which_only_the_quotient_of_the_means_is_beyond_the_range():
     """As long as its product with the shape is in it."""
     random, rows = np.random.default_rng(12), []

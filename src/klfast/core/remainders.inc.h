@@ -2,10 +2,11 @@
  * exact as b - a, which is exact for close numbers and comes along as `difference`. Included for double alone.
  *
  * Those of -log(x), called ratio gaps, of x*log(x), which are gaps (elementary.inc.h), and of log gamma. The functions here
- * take numbers from 2^-USUAL to 2^USUAL and have no branches; for all others see families_unusual.h. */
+ * take numbers from USUAL_LOWEST to USUAL_HIGHEST (ratio gaps products of two such as well), and have no branches; for all
+ * others see families_unusual.h. */
 
-#define USUAL_LOWEST 0x1p-300
-#define USUAL_HIGHEST 0x1p300
+#define USUAL_LOWEST 0x1p-200
+#define USUAL_HIGHEST 0x1p200
 
 /* Whether a number is such a one; as an integer of all bits, which is what vectors of doubles compare to. */
 static ALWAYS_INLINE int64_t in_usual_range(double x) { return ((x >= USUAL_LOWEST) & (x <= USUAL_HIGHEST)) ? -1 : 0; }
