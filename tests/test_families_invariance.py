@@ -96,6 +96,13 @@ def test_rows_of_concentrations_by_themselves_and_along_any_axis(length):
     np.testing.assert_array_equal(one_against_all, [families.kl_dirichlet(first[3], b) for b in second])
 
 
+def test_a_beta_is_a_dirichlet_of_two_components():
+    """Also where one of them is nearly all, and where one is out of the usual."""
+    given = [np.concatenate([one, np.sign(one) * np.abs(one) ** 1.5]) for one in parameters("kl_beta", (2000,))]
+    as_rows = families.kl_dirichlet(np.stack(given[:2], axis=-1), np.stack(given[2:], axis=-1))
+    np.testing.assert_array_equal(families.kl_beta(*given), as_rows)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", LEVELS_WITH_FMA)
 def test_every_level_with_fma(name, level):

@@ -50,20 +50,21 @@ def family(int operation_id, list parameters, double[::1] out, int n_threads):
     share_family(&call, operation_id, count, n_threads)
 
 
-def quick_family(str name, parameters, n_threads, resolve):
+def quick_family(str name, parameters, n_threads, resolve, out):
     """The results for contiguous arrays of doubles of one shape; None if that is not what they are. All is as for `quick`."""
     cdef views held
     held.count = 0
     try:
-        return walk_family_quickly(&held, FAMILIES[name], list(parameters), n_threads, resolve)
+        return walk_family_quickly(&held, FAMILIES[name], list(parameters), n_threads, resolve, out)
     finally:
         release(&held)
 
 
-cdef object walk_family_quickly(views *held, int operation_id, list given, n_threads, resolve):
+cdef object walk_family_quickly(views *held, int operation_id, list given, n_threads, resolve, out):
     cdef family_call call
     cdef view *first = NULL
     cdef view *one
+    cdef view *place
     cdef int k, count = len(given), threads = 1
     for k in range(count):
         one = see(held, given[k])
@@ -74,8 +75,12 @@ cdef object walk_family_quickly(views *held, int operation_id, list given, n_thr
     call.length = first.len // first.itemsize
     if n_threads is not None or FAMILY_COST * call.length >= LITTLE_WORK:
         threads = resolve(n_threads)
-    out = empty(given[0].shape)
-    call.out = <double *> see(held, out, PyBUF_WRITABLE).buf
+    if out is None:
+        out = empty(given[0].shape)
+    place = see_place(held, out)
+    if not are_alike(place, first):
+        return None
+    call.out = <double *> place.buf
     share_family(&call, operation_id, count, threads)
     return out
 
@@ -112,20 +117,21 @@ def dirichlet(shape, arrays, elements, double[::1] out, int n_threads):
     share_dirichlets(&rows, &out[0], n_threads)
 
 
-def quick_dirichlet(arrays, axis, n_threads, resolve):
+def quick_dirichlet(arrays, axis, n_threads, resolve, out):
     """The results for two contiguous arrays of one shape along their last axis; None if that is not what they are."""
     cdef views held
     held.count = 0
     try:
-        return walk_dirichlets_quickly(&held, list(arrays), axis, n_threads, resolve)
+        return walk_dirichlets_quickly(&held, list(arrays), axis, n_threads, resolve, out)
     finally:
         release(&held)
 
 
-cdef object walk_dirichlets_quickly(views *held, list given, axis, n_threads, resolve):
+cdef object walk_dirichlets_quickly(views *held, list given, axis, n_threads, resolve, out):
     cdef klfast_rows rows
     cdef view *a = see(held, given[0])
     cdef view *b = see(held, given[1])
+    cdef view *place
     cdef double result = 0
     cdef int threads = 1
     if not are_alike(a, b) or type(axis) is not int or (axis != -1 and axis != a.ndim - 1):
@@ -133,9 +139,13 @@ cdef object walk_dirichlets_quickly(views *held, list given, axis, n_threads, re
     lay(&rows, a, b, a)
     if n_threads is not None or FAMILY_COST * rows.row_count * rows.length >= LITTLE_WORK:
         threads = resolve(n_threads)
-    if a.ndim == 1:
+    if a.ndim == 1 and out is None:
         share_dirichlets(&rows, &result, threads)
         return float64(result)
-    out = empty(given[0].shape[: a.ndim - 1])
-    share_dirichlets(&rows, <double *> see(held, out, PyBUF_WRITABLE).buf, threads)
+    if out is None:
+        out = empty(given[0].shape[: a.ndim - 1])
+    place = see_place(held, out)
+    if not is_one_for_each_row(place, a) or not has_native(place, "d"):
+        return None
+    share_dirichlets(&rows, <double *> place.buf, threads)
     return out

@@ -8,8 +8,8 @@ from klfast._dispatch import BUFFERED
 
 def each(name, named, domains, out, check, n_threads):
     """One number for each place of the broadcast parameters; NaN where one of them is outside its domain."""
-    if out is None and not check:
-        result = _kernels.quick_family(name, named.values(), n_threads, _threads.resolve)
+    if not check:
+        result = _kernels.quick_family(name, named.values(), n_threads, _threads.resolve, out)
         if result is not None:
             return result
     inputs = _checks_families.parameters(named, domains, check)
@@ -26,8 +26,8 @@ def each(name, named, domains, out, check, n_threads):
 
 def dirichlet(named, axis, out, check, n_threads):
     """One number for each distribution, whose parameters, all positive, lie along an axis."""
-    if out is None and not check:
-        result = _kernels.quick_dirichlet(named.values(), axis, n_threads, _threads.resolve)
+    if not check:
+        result = _kernels.quick_dirichlet(named.values(), axis, n_threads, _threads.resolve, out)
         if result is not None:
             return result
     inputs = _checks_families.parameters(named, [_checks_families.POSITIVE] * 2, check)

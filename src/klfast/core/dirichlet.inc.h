@@ -197,22 +197,71 @@ static void finish_dirichlets(double *results, const klfast_dirichlet *rows, ptr
     }
 }
 
-/* A beta distribution is a Dirichlet distribution of two components. */
+/* ---- beta distributions: Dirichlet distributions of two components, of which the usual ones are computed side by side ---- */
+
+static double one_dirichlet(const double *a, const double *b, ptrdiff_t length) {
+    klfast_dirichlet row;
+    double result;
+    begin_dirichlet(&row);
+    add_components(&row, a, b, length);
+    tell_dirichlet(&row);
+    add_dirichlet_terms(&row, 1, a, b, 0, length);
+    finish_dirichlets(&result, &row, 1);
+    return result;
+}
+
+/* What `length` usual distributions come to: the first components, and `length` places further on the second ones. */
+typedef struct {
+    double a[FAMILY_BLOCK], b[FAMILY_BLOCK], term[FAMILY_BLOCK];
+    int64_t is_usual[FAMILY_BLOCK];
+    dirichlet_constants constants;
+    log_gamma_pairs sums;
+} beta_block;
+
+/* The same as add_components, tell_dirichlet and spread_constants find. */
+static void tell_betas(beta_block *restrict all, ptrdiff_t length) {
+    dirichlet_constants *told = &all->constants;
+    for (ptrdiff_t j = 0; j < length; j++) {
+        double a1 = all->a[j], a2 = all->a[length + j], b1 = all->b[j], b2 = all->b[length + j];
+        exact_pair sum_a = exact_sum(a1, a2), sum_b = exact_sum(b1, b2);
+        double c = sum_b.high / sum_a.high, rest = difference_f64(sum_b.high, c, sum_a.high) + (sum_b.low - c * sum_a.low);
+        double largest_a = a1 >= a2 ? a1 : a2, largest_b = a1 >= a2 ? b1 : b2, half = 0.5 / sum_a.high;
+        double other_a = a1 >= a2 ? a2 : a1, other_b = a1 >= a2 ? b2 : b1, beside = half * (sum_a.high - other_a);
+        int64_t is_alone = (other_a < 0.25) & (other_a < largest_a / 8) & (other_b < largest_b / 8) ? -1 : 0;
+        int64_t is_in_range = in_usual_range(a1) & in_usual_range(a2) & in_usual_range(b1) & in_usual_range(b2);
+        all->is_usual[j] = is_in_range & ~is_alone;
+        told->c[j] = told->c[length + j] = c;
+        told->c_low[j] = told->c_low[length + j] = rest / sum_a.high;
+        told->half_of_sum[j] = told->half_of_sum[length + j] = 0.5 / sum_b.high;
+        told->half_beside[j] = a1 >= a2 ? half * other_a : beside;
+        told->half_beside[length + j] = a1 >= a2 ? beside : half * other_a;
+        all->sums.a[j] = sum_a.high;
+        all->sums.b[j] = sum_b.high;
+        all->sums.difference[j] = (b1 - a1) + (b2 - a2);
+    }
+}
+
 static void family_beta(double *restrict out, const double *const *x, ptrdiff_t length) {
-    double a[2 * DIRICHLETS], b[2 * DIRICHLETS];
-    klfast_dirichlet rows[DIRICHLETS];
-    for (ptrdiff_t i = 0; i < length; i += DIRICHLETS) {
-        ptrdiff_t here = smaller(DIRICHLETS, length - i);
+    beta_block all;
+    for (ptrdiff_t i = 0; i < length; i += FAMILY_STEP) {
+        ptrdiff_t here = smaller(FAMILY_STEP, length - i);
+        const double *const given[] = {x[0] + i, x[1] + i, x[2] + i, x[3] + i};
         for (ptrdiff_t j = 0; j < here; j++) {
-            a[2 * j] = x[0][i + j];
-            a[2 * j + 1] = x[1][i + j];
-            b[2 * j] = x[2][i + j];
-            b[2 * j + 1] = x[3][i + j];
-            begin_dirichlet(&rows[j]);
-            add_components(&rows[j], a + 2 * j, b + 2 * j, 2);
-            tell_dirichlet(&rows[j]);
+            all.a[j] = given[0][j];
+            all.a[here + j] = given[1][j];
+            all.b[j] = given[2][j];
+            all.b[here + j] = given[3][j];
         }
-        add_dirichlet_terms(rows, here, a, b, 0, 2);
-        finish_dirichlets(out + i, rows, here);
+        tell_betas(&all, here);
+        usual_terms(all.term, &all.constants, all.a, all.b, 2 * here);
+        find_rests(&all.sums, here);
+        for (ptrdiff_t j = 0; j < here; j++) {
+            double total = (all.term[j] + all.term[here + j]) - all.sums.rest[j];
+            out[i + j] = total > 0 ? total : 0;
+        }
+        for (ptrdiff_t j = 0; j < here; j++) {
+            double a[] = {given[0][j], given[1][j]}, b[] = {given[2][j], given[3][j]};
+            if (!all.is_usual[j]) out[i + j] = one_dirichlet(a, b, 2);
+        }
     }
 }
