@@ -1,9 +1,10 @@
 """The arrays of a workload, made from random numbers or taken from a folder."""
 
 import numpy as np
+from _families import make_families
 from _memory import aligned_copy, aligned_empty
 from _uses import make_uses
-from _workloads import HALVES, LOGITS, ONE_ARRAY, USES
+from _workloads import FAMILIES, HALVES, LOGITS, ONE_ARRAY, USES
 
 SEED = 20240229
 
@@ -65,6 +66,8 @@ def make_arrays(workload):
     generator = np.random.default_rng(SEED)
     if workload.operation in USES:
         return make_uses(generator, workload.operation, workload.shape)
+    if workload.operation in FAMILIES:
+        return make_families(generator, workload.operation, workload.shape)
     make = _make_logits if workload.operation in LOGITS else _make_probabilities
     return make(generator, workload)
 

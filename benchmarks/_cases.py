@@ -4,9 +4,10 @@ from functools import cache
 
 import numpy as np
 from _arrays import SEED, dtype_of, load_real, random_class_weights, random_labels, random_probabilities
+from _families import families_cases
 from _memory import aligned_copy
 from _uses import uses_cases
-from _workloads import LOGITS, USES, WRITES
+from _workloads import FAMILIES, LOGITS, USES, WRITES
 
 ACCURACY_ROWS = 4
 ACCURACY_COLUMNS = 2000
@@ -50,6 +51,8 @@ def _accuracy_cases(operation, shape, dtype):
 def _maker_of_cases(operation):
     if operation in USES:
         return uses_cases
+    if operation in FAMILIES:
+        return families_cases
     return _make_logits_cases if operation in LOGITS else PROBABILITY_CASES.get(operation, _probability_cases)
 
 

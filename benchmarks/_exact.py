@@ -11,7 +11,8 @@ import mpmath
 import numpy as np
 from _exact_logits import exact_logits
 from _exact_uses import exact_uses
-from _workloads import LOGITS, USES
+from _families import exact_families
+from _workloads import FAMILIES, LOGITS, USES
 
 DIGITS = 40
 
@@ -45,6 +46,8 @@ def exact_results(operation, arrays, normalised, axis=-1):
             return exact_logits(operation, _logits_rows(operation, arrays, axis), normalised)
         if operation in USES:
             return exact_uses(operation, list(zip(*(_as_rows(array, axis) for array in arrays), strict=True)))
+        if operation in FAMILIES:
+            return exact_families(operation, list(zip(*(_as_rows(array, axis) for array in arrays), strict=True)))
         if operation in ELEMENTWISE:
             numbers = [ELEMENTWISE[operation](*numbers) for numbers in zip(*map(_as_numbers, arrays), strict=True)]
         else:

@@ -7,6 +7,7 @@ from _contestant import EVERYTHING, Contestant, chosen, with_out
 from _workloads import (
     DISTILLATION,
     ELEMENTWISE,
+    FAMILIES,
     FLOATS,
     GAUSSIANS,
     LOGITS,
@@ -70,6 +71,7 @@ def load_klfast(n_threads):
         "distill.topk": lambda x: klfast.distill.topk(x, TOP),
         "distill.topk_kl": lambda x, logprobs, ids: klfast.distill.topk_kl(logprobs, ids, x),
     }
+    functions |= {name: getattr(klfast.families, name.removeprefix("families.")) for name in FAMILIES}
     return [
         Contestant("klfast", "klfast", functions, dtypes=EVERYTHING, any_layout=True, normalises=True),
         Contestant(
@@ -114,7 +116,7 @@ def load_read(n_threads):
             return array.reshape(-1).view(np.float64)
         return np.ones(array.nbytes // 8)
 
-    names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES)
+    names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES, *FAMILIES)
     functions = {name: reader(name) for name in names}
     options = {"dtypes": EVERYTHING, "any_layout": True, "is_baseline": True}
     return [Contestant("read", "klfast", functions, as_doubles, **options)]

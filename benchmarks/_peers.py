@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 from _contestant import EVERYTHING, Contestant, chosen, with_out
+from _families import textbook, torch_families
 from _logits_jax import jax_logits
 from _logits_numpy import numpy_logits, scipy_logits
 from _logits_torch import torch_logits
@@ -58,6 +59,7 @@ def load_scipy(n_threads):
         "rel_entr": special.rel_entr,
         "kl_div": special.kl_div,
     } | scipy_logits()
+    plain |= textbook(np, special)
     normalised = {
         "kl_divergence": lambda p, q, axis=-1: stats.entropy(p, q, axis=axis),
         "entropy": lambda p, axis=-1: stats.entropy(p, axis=axis),
@@ -128,7 +130,7 @@ def load_torch(n_threads):
         Contestant(
             "torch",
             "torch",
-            functions | torch_logits() | torch_uses(),
+            functions | torch_logits() | torch_uses() | torch_families(),
             dtypes=(*FLOATS, *HALVES),
             any_layout=True,
             **common,
@@ -174,7 +176,7 @@ def load_jax(n_threads):
         "kl_divergence": along_axis(lambda p, q, axis=-1: optax.losses.kl_divergence(jnp.log(q), p, axis=axis))
     }
     logits = {name: along_axis(function) for name, function in jax_logits().items()}
-    uses = {name: compiled(function) for name, function in jax_uses().items()}
+    uses = {name: compiled(function) for name, function in (jax_uses() | textbook(jnp, special)).items()}
     widened = {name: along_axis(function) for name, function in jax_logits(jnp.float32).items()}
     common = {"convert": convert, "any_layout": True, "threads": "its own choice"}
     floats = (*FLOATS, *HALVES)

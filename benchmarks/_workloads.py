@@ -41,8 +41,14 @@ DISTILLATION = ("distill.topk", "distill.topk_kl")
 USES = (*ESTIMATES, *GAUSSIANS, *DISTILLATION)
 TOP = 64  # how many classes a teacher keeps
 
+# Closed forms: parameters of two distributions, element by element; those of Dirichlet distributions lie in rows.
+ELEMENT_FAMILIES = tuple(
+    f"families.kl_{name}" for name in ("bernoulli", "bernoulli_logits", "poisson", "exponential", "laplace", "gamma", "beta")
+)
+FAMILIES = (*ELEMENT_FAMILIES, "families.kl_dirichlet")
+
 # How many arrays of the input's size an operation writes, if any.
-WRITES = dict.fromkeys(ELEMENTWISE, 1) | {
+WRITES = dict.fromkeys((*ELEMENTWISE, *ELEMENT_FAMILIES), 1) | {
     "logits.softmax": 1,
     "logits.log_softmax": 1,
     "logits.cross_entropy_value_and_grad": 1,
@@ -112,6 +118,8 @@ SERIES = (
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
     (ESTIMATES, ("float32",), REPLIES, {}),
     (GAUSSIANS, ("float32",), LATENTS, {}),
+    (ELEMENT_FAMILIES, ("float64",), {(10,): "quick", (100_000,): "quick", (1_000_000,): "default"}, {}),
+    (("families.kl_dirichlet",), ("float64",), BATCH | {(1000, 100): "quick", (100_000, 10): "default"}, {}),
     (DISTILLATION, ("float32",), {(16, 8192): "quick"} | TOKENS, {}),
 )
 

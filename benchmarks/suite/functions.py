@@ -7,7 +7,6 @@ from ._inputs import make_inputs
 
 SHAPES = {"10": (10,), "1000x100": (1000, 100), "4x100000": (4, 100_000)}
 DTYPES = ("float32", "float64")
-EACH_ALONE = "families."  # every number costs the same, and much: large arrays of them say nothing more
 
 
 class _Benchmark:
@@ -28,8 +27,6 @@ class _Benchmark:
 
 def _benchmark(name, entry):
     members = {"entry": entry, "__doc__": f"klfast.{name}", "__module__": __name__}
-    if name.startswith(EACH_ALONE):
-        members["params"] = (tuple(SHAPES)[:2], DTYPES)
     return type(name.replace(".", "_"), (_Benchmark,), members)
 
 
