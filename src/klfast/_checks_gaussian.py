@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klfast import _checks
+from klfast import _checks, _kernels
 
 
 def free_bits(value):
@@ -50,18 +50,20 @@ def means_and_covariances(mean1, cov1, mean2, cov2):
         raise ValueError(f"shapes do not broadcast: {named}") from error
 
 
-def covariances(argument, matrices):
-    """(matrices, their Cholesky factors): symmetric, and the identity in place of those that hold NaN or inf."""
-    _symmetric(argument, matrices)
-    lower = np.tril(matrices)
-    symmetric = lower + np.swapaxes(np.tril(matrices, -1), -1, -2)
-    is_known = np.all(np.isfinite(lower), axis=(-2, -1), keepdims=True)
-    symmetric = np.where(is_known, symmetric, np.eye(matrices.shape[-1]))
-    try:
-        return symmetric, np.linalg.cholesky(symmetric)
-    except np.linalg.LinAlgError:
-        _raise_first_indefinite(argument.name, symmetric)
-        raise
+def covariances(argument, matrices, n_threads):
+    """Matrices that hold NaN or infinite numbers are no mistake: their results are NaN."""
+    if not np.array_equal(matrices, np.swapaxes(matrices, -1, -2)):
+        _symmetric(argument, matrices)
+    size = matrices.shape[-1]
+    place = _kernels.first_indefinite(matrices.reshape(-1, size, size), n_threads) if matrices.size else None
+    if place is None:
+        return
+    index = np.unravel_index(place, matrices.shape[:-2])
+    where = f"[{', '.join(map(str, index))}]" if index else ""
+    smallest = np.linalg.eigvalsh(matrices[index])[0]
+    raise np.linalg.LinAlgError(
+        f"{argument.name}{where}: is not positive definite: its smallest eigenvalue is {smallest:.6g}"
+    )
 
 
 def _symmetric(argument, matrices):
@@ -76,15 +78,3 @@ def _symmetric(argument, matrices):
         offends = (differences > allowed) & np.isfinite(differences)
     what = "is not what stands across the diagonal; a covariance matrix is symmetric"
     _checks._first_offence(argument.name, matrices, offends, what)
-
-
-def _raise_first_indefinite(name, matrices):
-    for index in np.ndindex(matrices.shape[:-2]):
-        try:
-            np.linalg.cholesky(matrices[index])
-        except np.linalg.LinAlgError as error:
-            where = f"[{', '.join(map(str, index))}]" if index else ""
-            smallest = np.linalg.eigvalsh(matrices[index])[0]
-            raise np.linalg.LinAlgError(
-                f"{name}{where}: is not positive definite: its smallest eigenvalue is {smallest:.6g}"
-            ) from error

@@ -13,6 +13,9 @@ cdef extern from "kernels.h" nogil:
         Py_ssize_t block_length
     ctypedef struct klfast_level:
         void (*elementwise[3][2])(void *, const void *, const void *, const char *, Py_ssize_t) noexcept nogil
+        int (*may_be_covariance)(const double *, Py_ssize_t, double *) noexcept nogil
+        double (*gaussian_full)(const double *, const double *, const double *, const double *, Py_ssize_t,
+                                double *) noexcept nogil
         void (*family[7])(double *, const double * const *, Py_ssize_t) noexcept nogil
         double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
     ctypedef struct klfast_target:

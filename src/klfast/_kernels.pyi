@@ -121,4 +121,14 @@ def dirichlet(
 def quick_dirichlet(
     arrays: Iterable[object], axis: object, n_threads: object, resolve: Callable[[object], int], out: object
 ) -> Any: ...
+def first_indefinite(covariances: np.ndarray, n_threads: int) -> int | None: ...
+def gaussian_full(
+    mean1: np.ndarray,
+    cov1: np.ndarray,
+    mean2: np.ndarray,
+    cov2: np.ndarray,
+    places: Sequence[np.ndarray],
+    out: np.ndarray,
+    n_threads: int,
+) -> None: ...
 def read_sum(a: np.ndarray, b: np.ndarray | None, n_threads: int) -> float: ...

@@ -365,6 +365,7 @@ include "_topk.pxi"
 include "_quick.pxi"
 include "_elementwise.pxi"
 include "_families.pxi"
+include "_gaussian_full.pxi"
 
 
 # ---- the memory limit, for benchmarks ----

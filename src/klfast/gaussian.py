@@ -1,8 +1,10 @@
 """KL divergence of Gaussians: of a latent to its prior, as a loss with its gradient; of two, diagonal or in full."""
 
+import math
+
 import numpy as np
 
-from klfast import _checks, _checks_gaussian, _layout, _threads
+from klfast import _checks, _checks_gaussian, _kernels, _layout, _threads
 from klfast._dispatch import named_arrays
 from klfast._terms import quick_terms, terms
 
@@ -208,7 +210,7 @@ def kl_divergence(
     return _reduce("gaussian_pair", named, axis, keepdims, free_bits, where, base, out, n_threads, dtype, check)
 
 
-def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None):
+def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None, n_threads=None):
     """Kullback-Leibler divergence D(N(mean1, cov1) || N(mean2, cov2)) of Gaussians with full covariance matrices.
 
     (trace(C2^-1 C1) - d + log(det C2/det C1) + (m1 - m2)^T C2^-1 (m1 - m2))/2 in d dimensions, without its cancellation. The
@@ -226,6 +228,8 @@ def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None):
         Base of the logarithm; nats by default, 2 gives bits.
     out : ndarray of float64, optional
         Where to write the result.
+    n_threads : int, optional
+        How many threads this call may use.
 
     Returns
     -------
@@ -258,15 +262,16 @@ def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None):
     if out is not None:
         _checks.output(out, batch, named_arrays(inputs, None))
     numbers = [_numbers(one) for one in inputs]
-    cov1, lower1 = _checks_gaussian.covariances(inputs[1], numbers[1])
-    cov2, lower2 = _checks_gaussian.covariances(inputs[3], numbers[3])
-    is_known = [
-        np.all(np.isfinite(numbers[i]), axis=axes) for i, axes in ((0, -1), (1, (-2, -1)), (2, -1), (3, (-2, -1)))
-    ]
-    is_known = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*is_known)), batch)
-    with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.where(is_known[..., None], numbers[0] - numbers[2], 0.0)
-    values = np.where(is_known, _whitened_divergence(distance, cov1, lower1, cov2, lower2), np.nan)
+    d, count = numbers[0].shape[-1], math.prod(batch)
+    n_threads = _threads.resolve(n_threads, count * d**3)
+    for one, matrices in zip(inputs[1::2], numbers[1::2]):
+        _checks_gaussian.covariances(one, matrices, n_threads)
+    values = np.zeros(batch)
+    if count and d:
+        shapes = ((-1, d), (-1, d, d), (-1, d), (-1, d, d))
+        flat = [one.reshape(shape) for one, shape in zip(numbers, shapes)]
+        places = [_places(one.shape[: 1 - len(shape)], batch) for one, shape in zip(numbers, shapes)]
+        _kernels.gaussian_full(*flat, places, values.reshape(-1), n_threads)
     if log_base is not None:
         values = values / log_base
     if out is None:
@@ -275,46 +280,14 @@ def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None):
     return out
 
 
-# How far from the identity, by its norm, a whitened covariance may be to be called close to it.
-CLOSE = 0.5
-
-
-def _whitened_divergence(distance, cov1, lower1, cov2, lower2):
-    """In coordinates in which the second Gaussian is the standard normal one: (..., d), (..., d, d) -> (...).
-
-    There the first has the covariance I + E. If E is small, its axes are turned into those of I + E, and the dimensions are
-    independent: E is made from the difference of the covariances, and so keeps its digits. If not, I + E = M M^T with M lower
-    triangular: of every dimension counts its diagonal entry as the standard deviation, and the others as means.
-    """
-    batch = distance.shape[:-1]
-    square = (*batch, *cov1.shape[-2:])
-    mu = np.linalg.solve(lower2, distance[..., None])[..., 0]
-    with np.errstate(over="ignore", invalid="ignore"):
-        half = np.linalg.solve(lower2, cov1 - cov2)
-        excess = np.broadcast_to(np.linalg.solve(lower2, np.swapaxes(half, -1, -2)), square)
-        is_close = np.linalg.norm(excess, axis=(-2, -1)) <= CLOSE
-        factor = np.broadcast_to(np.tril(np.linalg.solve(lower2, lower1), -1), square)
-        others = np.where(is_close, 0.0, 0.5 * np.sum(np.square(factor), axis=(-2, -1)))
-    logvar = np.broadcast_to(2.0 * _log_ratio(_diagonal(lower1), _diagonal(lower2)), distance.shape).copy()
-    logvar[is_close] = np.log1p(np.linalg.eigvalsh(excess[is_close]))
-    return kl_standard_normal(mu, logvar) + others
-
-
-def _log_ratio(top, bottom):
-    """log(top/bottom) of positive numbers; where the quotient is beyond the range, the difference of logarithms, less exact."""
-    with np.errstate(over="ignore", divide="ignore"):
-        quotient = top / bottom
-        is_number = (quotient >= np.finfo(np.float64).tiny) & (quotient < np.inf)
-        return np.where(is_number, np.log(quotient), np.log(top) - np.log(bottom))
-
-
-def _diagonal(matrices):
-    return np.diagonal(matrices, axis1=-2, axis2=-1)
+def _places(shape, batch):
+    """For each element of the batch the number of the one that it is broadcast from."""
+    return np.ascontiguousarray(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), batch)).reshape(-1)
 
 
 def _numbers(one):
-    """As float64; what a masked array hides is NaN."""
-    numbers = one.numbers().astype(np.float64)
+    """As float64, one behind the other; what a masked array hides is NaN."""
+    numbers = one.numbers().astype(np.float64, order="C", copy=one.masked is not None)
     if one.masked is not None:
         numbers[one.masked] = np.nan
     return numbers

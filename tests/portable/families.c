@@ -1,4 +1,5 @@
-/* Closed forms of KL: parameters of every size, some of them close, some beyond what the vector loops take. */
+/* Closed forms of KL: parameters of every size, some of them close, some beyond what the vector loops take; and Gaussians with
+ * full covariances. */
 #include "portable.h"
 
 static double parameter(int family, int place) {
@@ -50,7 +51,31 @@ static void print_dirichlet(ptrdiff_t length) {
     free(b);
 }
 
+/* Covariances with large entries on the diagonal: positive definite. */
+static void print_gaussian(ptrdiff_t d, int is_close) {
+    double *given = memory((2 * d * d + 2 * d) * 8), *scratch = memory((3 * d + 1) * d * 8);
+    double *cov1 = given, *cov2 = cov1 + d * d, *mean1 = cov2 + d * d, *mean2 = mean1 + d, value;
+    seed((uint64_t)d);
+    for (ptrdiff_t i = 0; i < d; i++) {
+        for (ptrdiff_t j = 0; j <= i; j++) {
+            cov2[i * d + j] = cov2[j * d + i] = between(-1, 1) + (i == j ? 2 * (double)d : 0);
+            cov1[i * d + j] = cov1[j * d + i] =
+                is_close ? cov2[i * d + j] * (1 + between(-1, 1) * 0x1p-10) : between(-1, 1) + (i == j ? (double)d : 0);
+        }
+        mean1[i] = between(-2, 2);
+        mean2[i] = between(-2, 2);
+    }
+    value = klfast_tested.gaussian_full(mean1, cov1, mean2, cov2, d, scratch);
+    printf("gaussian %td %d %d", d, is_close, klfast_tested.may_be_covariance(cov1, d, scratch));
+    print_bits(FLOAT64, &value, 0);
+    putchar('\n');
+    free(given);
+    free(scratch);
+}
+
 void print_families(void) {
     for (int family = 0; family < FAMILIES; family++) print_family(family);
     for (ptrdiff_t length = 1; length < 1000; length *= 3) print_dirichlet(length);
+    for (ptrdiff_t d = 1; d < 150; d = 2 * d + 1)
+        for (int is_close = 0; is_close < 2; is_close++) print_gaussian(d, is_close);
 }

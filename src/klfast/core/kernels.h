@@ -140,6 +140,10 @@ typedef struct {
     void (*add_dirichlet_terms)(klfast_dirichlet *rows, ptrdiff_t count, const double *a, const double *b, ptrdiff_t first,
                                 ptrdiff_t length);
     void (*finish_dirichlets)(double *results, const klfast_dirichlet *rows, ptrdiff_t count);
+    /* Full covariances: see gaussian_full.inc.h. */
+    int (*may_be_covariance)(const double *covariance, ptrdiff_t d, double *scratch);
+    double (*gaussian_full)(const double *mean1, const double *covariance1, const double *mean2, const double *covariance2,
+                            ptrdiff_t d, double *scratch);
     /* Reads `length` elements that lie `stride` bytes apart: [type to compute with][element, twice + 1 if swapped]. */
     void (*read[TYPES][2 * ELEMENTS])(void *target, const char *source, ptrdiff_t stride, ptrdiff_t length);
     /* The same the other way; only for floating types. */

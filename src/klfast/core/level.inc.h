@@ -163,6 +163,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "families_unusual.h"
 #include "families.inc.h"
 #include "dirichlet.inc.h"
+#include "gaussian_full.inc.h"
 #include "real_end.inc.h"
 
 /* How many numbers are at least `bound`; NaN is not. */
@@ -297,6 +298,8 @@ const klfast_level KLFAST_LEVEL = {
     .tell_dirichlet = tell_dirichlet,
     .add_dirichlet_terms = add_dirichlet_terms,
     .finish_dirichlets = finish_dirichlets,
+    .may_be_covariance = may_be_covariance,
+    .gaussian_full = gaussian_full,
     .sum_rows = {sum_rows_f32, sum_rows_f64},
     .scale_terms = {scale_terms_f32, scale_terms_f64},
     .scale_each = {scale_each_f32, scale_each_f64},
