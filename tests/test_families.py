@@ -191,6 +191,32 @@ def test_sizes_around_those_that_are_usual(name, ends):
     assert_right(name, rows, BOUNDS.get(name, BOUND))
 
 
+ALL_SIZES = [5e-324, 1e-310, 1e-300, 1e-160, 1e-60, 0.1, 1.0, 20.0, 1e60, 1e160, 1e300, 1.7e308]
+
+
+@pytest.mark.parametrize("name", ["poisson", "exponential", "gamma", "beta"])
+def test_numbers_of_all_sizes_together(name):
+    """No result is NaN, and none is negative; none is 0 but that of equals, and of what is as good as equal."""
+    given = np.array(list(itertools.product(ALL_SIZES, repeat=COUNTS.get(f"kl_{name}", 2)))).T
+    result = getattr(families, f"kl_{name}")(*given)
+    half = len(given) // 2
+    assert np.all(result >= 0.0)
+    are_equal = np.all(given[:half] == given[half:], axis=0)
+    assert np.all(result[are_equal] == 0.0)
+    at_most = np.max(given, axis=0)
+    is_usual = ~are_equal & (np.min(given, axis=0) > 1e-200) & (at_most < 1e200)
+    assert np.all(result[is_usual] > 0.0)
+
+
+def test_concentrations_of_all_sizes_together():
+    random = np.random.default_rng(7)
+    for length in (2, 3, 5):
+        first, second = random.choice(ALL_SIZES, (2, 20000, length))
+        result = families.kl_dirichlet(first, second)
+        assert np.all(result >= 0.0)
+        assert np.all(result[np.all(first == second, axis=-1)] == 0.0)
+
+
 def test_gammas_of_which_only_the_quotient_of_the_means_is_beyond_the_range():
     """As long as its product with the shape is in it."""
     random, rows = np.random.default_rng(12), []

@@ -69,6 +69,12 @@ static void add_components(klfast_dirichlet *row, const double *a, const double 
     row->components += length;
 }
 
+/* Whether the quotients that log_gamma_gap_beside works with stay in the range. */
+static int may_be_alone(double largest_a, double largest_b) {
+    double growth = fabs(largest_b - largest_a) / largest_a, smaller_one = largest_a < largest_b ? largest_a : largest_b;
+    return growth / (smaller_one < 1 ? smaller_one : 1) < 0x1p1000;
+}
+
 /* What the second reading must know. */
 static void tell_dirichlet(klfast_dirichlet *row) {
     double more_a = sum_value(row->others_a), more_b = sum_value(row->others_b);
@@ -82,10 +88,9 @@ static void tell_dirichlet(klfast_dirichlet *row) {
     row->c_low = (difference_f64(row->sum_b, row->c, row->sum_a) + (low_b - row->c * low_a)) / row->sum_a;
     /* how small the others must be for the largest to be set apart; close to that, both ways are good */
     int is_alone = more_a < 0.25 && more_a < row->largest_a / 8 && more_b < row->largest_b / 8;
-    row->way = row->is_invalid || !row->components ? DIRICHLET_INVALID
-               : is_alone                          ? DIRICHLET_ALONE
-               : row->is_unusual                   ? DIRICHLET_UNUSUAL
-                                                   : DIRICHLET_USUAL;
+    row->way = row->is_unusual ? DIRICHLET_UNUSUAL : DIRICHLET_USUAL;
+    if (is_alone && may_be_alone(row->largest_a, row->largest_b)) row->way = DIRICHLET_ALONE;
+    if (row->is_invalid || !row->components) row->way = DIRICHLET_INVALID;
 }
 
 /* ---- the second reading ---- */
@@ -177,7 +182,7 @@ static double finish_dirichlet(const klfast_dirichlet *row, double rest_of_sum) 
         terms += log_gamma_gap_beside(row->largest_a, row->largest_b, sum_value(row->others_a), sum_value(row->others_b),
                                       sum_value(row->others_difference));
     else if (terms < HUGE_VAL) terms -= rest_of_sum;
-    return terms > 0 ? terms : 0;
+    return terms < 0 ? 0 : terms;
 }
 
 /* After the second reading: the results. At most DIRICHLETS rows. */
@@ -257,7 +262,7 @@ static void family_beta(double *restrict out, const double *const *x, ptrdiff_t 
         find_rests(&all.sums, here);
         for (ptrdiff_t j = 0; j < here; j++) {
             double total = (all.term[j] + all.term[here + j]) - all.sums.rest[j];
-            out[i + j] = total > 0 ? total : 0;
+            out[i + j] = total < 0 ? 0 : total;
         }
         for (ptrdiff_t j = 0; j < here; j++) {
             double a[] = {given[0][j], given[1][j]}, b[] = {given[2][j], given[3][j]};

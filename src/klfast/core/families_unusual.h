@@ -74,6 +74,7 @@ static double stirling_rest_any(double a, double b, double difference) {
     double total = 0.5 * (ratio_gap_any(b, a, difference, 1) + ratio_gap_any(b + far, a + far, difference, 1));
     for (int step = 1; step < STIRLING_FROM; step++) total += ratio_gap_any(b + step, a + step, difference, 1);
     total += rest_of_large(a + far, b + far, difference);
+    if (!(total < HUGE_VAL)) return total; /* what would be added may be as large, and negative */
     if (b < 2 * a && a < 2 * b) return total + (gap_any(b + far, a + far, difference) - gap_any(b, a, difference));
     return total + (b * (log_growth(b) - log_growth(a)) + far * log_of_ratio(b + far, a + far, difference));
 }
