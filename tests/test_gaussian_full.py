@@ -80,6 +80,42 @@ def test_the_first_matrix_that_is_not_positive_definite_is_named(size):
     assert np.all(out == 7.0)
 
 
+def test_means_so_far_apart_that_only_half_the_square_is_a_number():
+    far = gaussian.kl_divergence_full([1.8e154, 0.0], np.eye(2), [0.0, 0.0], np.eye(2))
+    assert far == pytest.approx(0.5 * 1.8e154 * 1.8e154, rel=1e-14)
+    assert gaussian.kl_divergence_full([2e154], [[1.0]], [0.0], [[1.0]]) == np.inf
+
+
+@pytest.mark.parametrize("size", (1, 3, 20))
+def test_any_layout(size):
+    given = [np.stack(parts) for parts in zip(*(pair(size, 0.3, seed) for seed in range(5)))]
+    expected = gaussian.kl_divergence_full(*given)
+    for laid_out in (np.asfortranarray, backwards, apart, misaligned, lambda array: array.astype(">f8"), read_only):
+        np.testing.assert_array_equal(gaussian.kl_divergence_full(*map(laid_out, given)), expected)
+
+
+def backwards(array):
+    return np.ascontiguousarray(array[::-1])[::-1]
+
+
+def apart(array):
+    room = np.ones((*array.shape, 2))[..., 0]
+    room[...] = array
+    return room
+
+
+def misaligned(array):
+    memory = np.empty(array.nbytes + 1, np.uint8)[1:].view(np.float64).reshape(array.shape)
+    memory[...] = array
+    return memory
+
+
+def read_only(array):
+    copied = array.copy()
+    copied.flags.writeable = False
+    return copied
+
+
 def test_what_is_given_is_not_changed():
     given = pair(20, 0.5)
     kept = [one.copy() for one in given]

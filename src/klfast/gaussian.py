@@ -286,11 +286,10 @@ def _places(shape, batch):
 
 
 def _numbers(one):
-    """As float64, one behind the other; what a masked array hides is NaN."""
-    numbers = one.numbers().astype(np.float64, order="C", copy=one.masked is not None)
+    """As float64, one behind the other and aligned; what a masked array hides is NaN."""
     if one.masked is not None:
-        numbers[one.masked] = np.nan
-    return numbers
+        return np.where(one.masked, np.nan, one.numbers().astype(np.float64))
+    return np.require(one.numbers(), np.float64, "CA")
 
 
 def _read(named, axis, where, dtype, check):

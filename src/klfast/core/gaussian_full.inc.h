@@ -136,11 +136,12 @@ static double gaussian_full(const double *mean1, const double *covariance1, cons
     find_lower(lower2, first, covariance2, d);
     for (ptrdiff_t k = 0; k < d; k++) mu[k] = mean1[k] - mean2[k];
     solve_rows(mu, lower2, d, 1, 0);
+    for (ptrdiff_t k = 0; k < d; k++) mu[k] *= 0.5; /* half a square may be in the range where the square is not */
     find_excess(first, second, covariance1, covariance2, lower2, d);
     if (sum_of_squares(first, d * d) <= CLOSE_TO_IDENTITY * CLOSE_TO_IDENTITY) of_covariances = divergence_of_close(first, d);
     else {
         find_lower(first, second, covariance1, d);
         of_covariances = divergence_of_distant(first, lower2, d);
     }
-    return 0.5 * (of_covariances + sum_of_squares(mu, d));
+    return 0.5 * of_covariances + 2 * sum_of_squares(mu, d);
 }
