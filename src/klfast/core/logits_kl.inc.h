@@ -1,13 +1,13 @@
-/* Blocks of the KL of two rows of logits.
+/* Blocks of the KL of two rows of logits, the fast way.
  *
  * With p = softmax(x/T) and d = ((x - y) - centre)/T, KL = E[d] + log1p(E[exp(-d) - 1]) for ANY centre. If the centre is
  * close to the mean of x - y under p, E[d] is small, exp(-d) - 1 = (d + exp(-d) - 1) - d, and the sum of p*(d + exp(-d)
  * - 1) has no negative term. One exp of x, one of -d, none of y; and where all of a block's d are small, the second is
  * a short series.
  *
- * The fast way guesses the centre from the largest logits of a block, which its survey looks at anyway, and corrects it
- * once if the sums say so. What it does not take (-inf, NaN, x far below y) goes to the careful way: there the mean is
- * found in a sweep of its own.
+ * The centre is guessed from the largest logits of a block, which its survey looks at anyway, and where rows lie apart from
+ * a sample; it is corrected once if the sums say so. What is not taken (-inf, NaN, x far below y) is for the careful way: there
+ * the mean is found in a sweep of its own.
  *
  * x - y keeps its rounding error, so a constant between x and y costs no digits. */
 
@@ -92,25 +92,60 @@ static void F(look_at_block)(F(survey) *result, const REAL *x, const REAL *y, pt
     *result = seen;
 }
 
+/* What the sweeps over a block share: exponentials of x are in units of 2^K, those of y of 2^K_y. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale, scale_y;
+    REAL center, largest_x, K, K_y;
+    klfast_ahead ahead_x, ahead_y;
+    double fraction;
+} F(logits_plan);
+
 /* The mean of x - y over the largest of each lane, weighted as the mean over the block will be. */
-static REAL F(guess_center)(const F(survey) *seen, F(exponent_scale) scale, const F(klfast_exponential) *e) {
+static REAL F(guess_center)(const F(survey) *seen, const F(logits_plan) *plan) {
     REAL weight = 0, product = 0;
     for (int j = 0; j < LANES; j++) {
-        REAL part = F(scaled_exp)(seen->largest[j], scale, e);
+        REAL part = F(scaled_exp)(seen->largest[j], plan->scale, &plan->e);
         weight += part;
         product += part * seen->beside[j];
     }
     return product / weight;
 }
 
-/* What the sweeps over a block share. `largest_y` and `scale_y` are for PLAIN alone. */
-typedef struct {
-    F(klfast_exponential) e;
-    F(exponent_scale) scale, scale_y;
-    REAL center, largest_x, largest_y;
-    klfast_ahead ahead_x, ahead_y;
-    double fraction;
-} F(logits_plan);
+enum { F(SAMPLED_LINES) = 16 };
+
+/* The same over more of the block, where rows lie apart and many classes share p: also over every so many lines, each for those
+ * that it stands for. Returns about what the KL will be. A poor guess costs time, and no digit. */
+static NOINLINE double F(guess_closer)(const F(survey) *seen, const REAL *x, const REAL *y, ptrdiff_t length,
+                                       F(logits_plan) *plan) {
+    REAL weight[LANES], product[LANES], other[LANES];
+    ptrdiff_t lines = (length / LANES + F(SAMPLED_LINES) - 1) / F(SAMPLED_LINES);
+    F(klfast_exponential) e = plan->e;
+    F(exponent_scale) scale = plan->scale, scale_y = plan->scale_y;
+    AS_LOOP
+    for (int j = 0; j < LANES; j++) {
+        weight[j] = F(scaled_exp)(seen->largest[j], scale, &e);
+        product[j] = weight[j] * seen->beside[j];
+        other[j] = F(scaled_exp)(seen->largest_y[j], scale_y, &e);
+    }
+    for (ptrdiff_t i = 0; i + LANES <= length; i += lines * LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            REAL part = F(scaled_exp)(x[i + j], scale, &e) * (REAL)lines;
+            weight[j] += part;
+            product[j] += part * (x[i + j] - y[i + j]);
+            other[j] += F(scaled_exp)(y[i + j], scale_y, &e) * (REAL)lines;
+        }
+    }
+    for (int j = 1; j < LANES; j++) {
+        weight[0] += weight[j];
+        product[0] += product[j];
+        other[0] += other[j];
+    }
+    plan->center = product[0] / weight[0];
+    double ratio = log_ratio_any((double)weight[0], (double)other[0]) + (double)(plan->K - plan->K_y) * LN2_DOUBLE;
+    return (double)(plan->center * e.inverse) - ratio;
+}
 
 /* The sums of p = exp(x/T)/2^K, p*d, and p*(d + exp(-d) - 1); the last of exp(y/T)/2^K, with y's own K, if PLAIN. */
 static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const REAL *y, ptrdiff_t length,
@@ -174,20 +209,21 @@ static NOINLINE void F(sweep_plain)(wide_sum sums[3], const REAL *x, const REAL 
     F(logits_sweep)(sums, x, y, length, plan, F(PLAIN));
 }
 
+/* Whether all d are small. */
+static int F(is_near)(const F(logits_plan) *plan, REAL lowest, REAL highest) {
+    return (highest - plan->center) * plan->e.inverse <= 2 && (lowest - plan->center) * plan->e.inverse >= -2;
+}
+
 /* KL = E[x - y]/T - log(sum exp x/T / sum exp y/T), where it is so large that their errors do not count: returns 0
  * otherwise. Each is off by u times 2 or 3 times its size, and E|x - y - centre| is at most KL + 2. */
 static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                               F(logits_plan) *plan, const klfast_temperature *temperature) {
     wide_sum sums[3];
-    double fraction_y;
-    REAL K = F(exponent_of_exp)(plan->largest_x, &plan->fraction, temperature),
-         K_y = F(exponent_of_exp)(plan->largest_y, &fraction_y, temperature);
-    plan->scale_y = F(scale_by)(K_y, &plan->e);
     F(sweep_plain)(sums, x, y, length, plan);
     double total = sum_value(sums[0]), w = sum_value(sums[1]) / total, center = (double)plan->center;
-    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(K - K_y) * LN2_DOUBLE;
+    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(plan->K - plan->K_y) * LN2_DOUBLE;
     double kl = (w + center * temperature->inverse) - ratio;
-    if (!(kl >= 2 && fabs(center) * temperature->inverse <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
+    if (!(kl >= LEAST_PLAIN && fabs(center) * temperature->inverse <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
     state->flags = HAS_Y;
     state->largest_x = plan->largest_x;
     state->total = scaled_sum(sums[0], 1.0 / plan->fraction);
@@ -203,26 +239,29 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
     F(logits_plan) plan;
     wide_sum sums[3];
     F(look_at_block)(&seen, x, y, length);
-    REAL largest_x = F(largest_of)(seen.largest), highest = F(largest_of)(seen.highest),
-         lowest = INFINITY, limit = row->temperature->F(of).limit, inverse = row->temperature->F(of).inverse;
+    REAL largest_x = F(largest_of)(seen.largest), largest_y = F(largest_of)(seen.largest_y),
+         highest = F(largest_of)(seen.highest), lowest = INFINITY, limit = row->temperature->F(of).limit;
     for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
     if (!(largest_x <= limit && largest_x >= -limit && lowest >= -limit && highest <= limit)) return 0;
     plan.e = row->temperature->F(of);
     plan.largest_x = largest_x;
     plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
     plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
-    plan.largest_y = F(largest_of)(seen.largest_y);
-    plan.scale = F(scale_by)(F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature), &plan.e);
-    plan.scale_y = plan.scale;
-    plan.center = F(guess_center)(&seen, plan.scale, &plan.e);
-    if ((highest - lowest) * inverse > 12 && plan.largest_y <= limit && plan.largest_y >= -limit &&
-        F(logits_kl_plain)(state, x, y, length, &plan, row->temperature))
-        return 1;
+    plan.K = F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature);
+    plan.scale = F(scale_by)(plan.K, &plan.e);
+    plan.center = F(guess_center)(&seen, &plan);
+    if (!F(is_near)(&plan, lowest, highest) && largest_y <= limit && largest_y >= -limit) {
+        double fraction_y;
+        plan.K_y = F(exponent_of_exp)(largest_y, &fraction_y, row->temperature);
+        plan.scale_y = F(scale_by)(plan.K_y, &plan.e);
+        if (F(guess_closer)(&seen, x, y, length, &plan) >= LEAST_PLAIN &&
+            F(logits_kl_plain)(state, x, y, length, &plan, row->temperature))
+            return 1;
+    }
     for (int attempt = 0; attempt < 2; attempt++) {
-        REAL above = (highest - plan.center) * inverse, below = (lowest - plan.center) * inverse;
+        REAL below = (lowest - plan.center) * plan.e.inverse;
         if (!(below >= -29)) return 0;
-        int is_near = above <= 2 && below >= -2;
-        if (is_near) F(sweep_near)(sums, x, y, length, &plan);
+        if (F(is_near)(&plan, lowest, highest)) F(sweep_near)(sums, x, y, length, &plan);
         else if (below < DEEP_BELOW) F(sweep_deep)(sums, x, y, length, &plan);
         else F(sweep_apart)(sums, x, y, length, &plan);
         double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
@@ -239,128 +278,4 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
         plan.center += (REAL)(w * row->temperature->value);
     }
     return 0;
-}
-
-/* ---- the careful way ---- */
-
-static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
-                                 const klfast_row *row);
-
-/* 1 if all differences are the same: then a gap of 0 is the truth and not an underflow. */
-static int F(is_constant)(const REAL *d, ptrdiff_t length) {
-    for (ptrdiff_t i = 1; i < length; i++)
-        if (d[i] != d[0]) return 0;
-    return 1;
-}
-
-/* Which blocks have x > -inf where y = -inf. */
-static int F(find_impossible)(const REAL *x, const REAL *y, ptrdiff_t length) {
-    INTEGER found = 0;
-    for (ptrdiff_t i = 0; i < length; i++) found |= (y[i] == -INFINITY) & (x[i] > -INFINITY);
-    return found != 0;
-}
-
-/* The sum of exp(y/T) in units of exp(largest_y/T), summed where x - y is far below its mean or x is -inf. */
-static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t length, REAL largest_y,
-                            const klfast_temperature *temperature) {
-    REAL term[STEP], padded_y[STEP], padded_d[STEP];
-    double fraction;
-    F(klfast_exponential) e = temperature->F(of);
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_y, &fraction, temperature), &e);
-    F(lanes) sum = {{0}};
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y), *a = F(whole_step)(d, i, length, 0, padded_d);
-        for (int j = 0; j < STEP; j++) {
-            REAL part = F(scaled_exp)(b[j], scale, &e);
-            term[j] = (a[j] - center) * e.inverse < DEEP_BELOW ? part : 0;
-        }
-        F(fold)(&sum, term);
-        F(end_run)(&sum);
-    }
-    return scaled_sum(F(lane_total)(&sum), 1.0 / fraction);
-}
-
-static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
-                                 const klfast_row *row) {
-    REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], largest_x, largest_y;
-    F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
-    INTEGER far[STEP] = {0}, any_far = 0;
-    const klfast_temperature *temperature = row->temperature;
-    F(klfast_exponential) e = temperature->F(of);
-    largest_x = F(find_largest)(x, length);
-    largest_y = F(find_largest)(y, length);
-    if (!F(are_usable)(x, length) || !F(are_usable)(y, length)) {
-        state->flags = HAS_NAN;
-        return;
-    }
-    if (largest_y > -INFINITY) state->flags = HAS_Y;
-    if (is_beyond_scale((double)largest_x) || is_beyond_scale((double)largest_y)) state->flags |= OUT_OF_SCALE;
-    if (largest_x == -INFINITY) {
-        F(softmax_any)(&state->lonely_y, y, length, row, 0);
-        return;
-    }
-    if (F(find_impossible)(x, y, length)) {
-        state->flags |= IS_INFINITE;
-        state->total.high = 1.0;
-        return;
-    }
-    if (row->scale_p != 1.0 || !(fmax(fabs((double)largest_x), fabs((double)largest_y)) <= (double)e.limit)) {
-        F(logits_kl_unusual)(state, x, y, length, row);
-        return;
-    }
-    double fraction_largest;
-    F(exponent_scale) scale = F(scale_by)(F(exponent_of_exp)(largest_x, &fraction_largest, temperature), &e);
-    /* The difference of the maxima and what it lost in rounding: nothing is left of d where x - y is that for every class. */
-    REAL start = largest_x - largest_y, missing = -(REAL)0x1p20 / e.inverse;
-    REAL start_low = (REAL)rounding_of_difference((double)largest_x, (double)largest_y, (double)start);
-
-    for (ptrdiff_t i = 0; i < length; i += STEP) {
-        const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x),
-                   *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
-        for (int j = 0; j < STEP; j++) {
-            REAL part = F(scaled_exp)(a[j], scale, &e), from_start = F(centred_difference)(a[j], b[j], start) - start_low;
-            p[i + j] = part;
-            d[i + j] = a[j] > -(REAL)1.25 * e.limit ? from_start : missing;
-            term[j] = part > 0 ? part * d[i + j] : 0;
-        }
-        F(fold)(&total, p + i);
-        F(fold)(&mean, term);
-        F(end_run)(&total);
-        F(end_run)(&mean);
-    }
-    state->total = F(lane_total)(&total);
-    double mass = sum_value(state->total), average = sum_value(F(lane_total)(&mean)) / mass;
-    REAL center = (REAL)average;
-    ptrdiff_t padded_length = (length + STEP - 1) / STEP * STEP;
-    for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
-        for (int j = 0; j < STEP; j++) {
-            REAL apart = d[i + j] - center, from_center = apart * e.inverse;
-            term[j] = F(logits_gap)(p[i + j], apart, 0, from_center, &e, F(FAR));
-            far[j] |= from_center < DEEP_BELOW;
-        }
-        F(fold)(&gap, term);
-        F(end_run)(&gap);
-    }
-    for (int j = 0; j < STEP; j++) any_far |= far[j];
-    state->gap = F(lane_total)(&gap);
-    if (any_far && largest_y > -INFINITY) {
-        wide_sum far_mass = F(far_mass)(y, d, center, length, largest_y, temperature);
-        /* In units of p: times exp(largest_y + centre) / 2^K, and largest_y + centre = largest_x + the small parts. */
-        add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_over((double)center, temperature)));
-    }
-    double g = sum_value(state->gap) / mass, w = (average - (double)center) * temperature->inverse;
-    if (!(g < LARGEST_LOGITS_GAP) || (g < SMALLEST_LOGITS_GAP && !F(is_constant)(d, length))) {
-        F(logits_kl_unusual)(state, x, y, length, row);
-        return;
-    }
-    memset(&state->ratio, 0, sizeof state->ratio);
-    state->ratio = (wide_sum){(double)start, (double)start_low};
-    state->inside.high = -(double)center * temperature->inverse;
-    F(conclude_logits)(state, largest_x, fraction_largest, g, w);
-}
-
-static void F(logits_kl_block)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
-                               const klfast_row *row) {
-    memset(state, 0, sizeof *state);
-    if (row->scale_p != 1.0 || !F(logits_kl_fast)(state, x, y, length, row)) F(logits_kl_careful)(state, x, y, length, row);
 }

@@ -14,6 +14,9 @@
 /* Where log(p/q) is below this, a float's rounding of it shows in p/q: see logits_kl.inc.h. */
 #define DEEP_BELOW (-4)
 
+/* From here on a KL is the difference of two numbers that are hardly larger: see logits_kl.inc.h. */
+#define LEAST_PLAIN 2
+
 static int is_beyond_scale(double score) { return fabs(score) > HIGHEST_SCORE && fabs(score) < HUGE_VAL; }
 
 static void prepare_temperature(klfast_temperature *temperature, double value);
