@@ -1,4 +1,5 @@
-"""Rows of up to 128 entries are laid side by side: for every length and number of rows the bits of each row by itself."""
+"""Rows of up to 128 entries, of probabilities up to 256, are laid side by side: for every length and number of rows the bits of
+each row by itself."""
 
 import numpy as np
 import pytest
@@ -19,6 +20,21 @@ CALLS = (
     ("logits.cross_entropy_grad", {"label_smoothing": 0.1, "softcap": 9.0}),
     ("logits.cross_entropy", {"target": "probabilities"}),
     ("logits.cross_entropy_grad", {"target": "probabilities", "z_loss": 1e-3}),
+)
+PROBABILITIES = (
+    ("kl_divergence", {}),
+    ("cross_entropy", {}),
+    ("entropy", {}),
+    ("kl_divergence", {"normalize": False}),
+    ("cross_entropy", {"normalize": False}),
+    ("entropy", {"normalize": False}),
+    ("js_divergence", {}),
+    ("js_divergence", {"normalize": False}),
+    ("total_variation", {}),
+    ("hellinger", {}),
+    ("jeffreys", {}),
+    ("chi2_divergence", {}),
+    ("chi2_divergence", {"normalize": False}),
 )
 # More than two tiles of the widest type.
 ROWS = 37
@@ -47,3 +63,37 @@ def test_short_rows_have_the_bits_of_each_alone(function, options, level, dtype)
             assert_same_bits(part.astype(np.float64), whole[:count].astype(np.float64))
         columns = call(level, function, *(np.asfortranarray(array) for array in arrays), **keywords)
         assert_same_bits(columns.astype(np.float64), whole.astype(np.float64))
+
+
+def weights(length, kind, dtype):
+    """Rows of positive weights; or with zeros, some that no row shares, or with what a tile leaves to others."""
+    random = np.random.default_rng(length)
+    p, q = random.gamma(0.3, size=(2, ROWS, length)) + np.finfo(dtype).tiny
+    if kind != "positive":
+        p[::2] *= random.random((len(p[::2]), length)) < 0.7
+        q[::3] *= random.random((len(q[::3]), length)) < 0.7
+    if kind == "anything":
+        p[1::5] *= 1e-30
+        q[2::5] = p[2::5] * 3.0
+        p[3::7, 0] = -1.0
+        q[4::7, -1] = np.nan
+    return p.astype(dtype), q.astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ("positive", "with zeros", "anything"))
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("function", "options"), PROBABILITIES)
+def test_a_row_has_the_same_bits_in_any_company(function, options, level, dtype, kind):
+    for length in (*range(1, 20), 31, 32, 33, 64, 67, 100, 128, 129, 145, 190, 255, 256, 257):
+        arrays = weights(length, kind, dtype)[: 1 if function == "entropy" else 2]
+        whole = call(level, function, *arrays, **options)
+        for count in (2, 3, 5, 16, 18, 33):
+            part = call(level, function, *(array[:count] for array in arrays), **options)
+            assert_same_bits(part, whole[:count])
+        singly = [call(level, function, *(array[k] for array in arrays), **options) for k in range(ROWS)]
+        assert_same_bits(np.array(singly), whole)
+        where = np.arange(length) % 3 < 2
+        whole = call(level, function, *arrays, where=where, **options)
+        singly = [call(level, function, *(array[k] for array in arrays), where=where, **options) for k in range(ROWS)]
+        assert_same_bits(np.array(singly), whole)

@@ -135,7 +135,7 @@ INTRINSICS = {
         "_mm512_set1_epi32",
         "_mm512_test_epi32_mask",
     },
-    "tile.inc.h": {"_mm_loadu_ps", "_mm256_cvtps_pd", "_mm256_loadu_ps", "_mm512_cvtps_pd"},
+    "tile_sums.inc.h": {"_mm_loadu_ps", "_mm256_cvtps_pd", "_mm256_loadu_ps", "_mm512_cvtps_pd"},
     "reading.inc.h": {"_mm256_storeu_ps", "_mm256_cvtph_ps", "_mm_loadu_si128"},
     "transpose.inc.h": {
         "_mm_loadu_ps",

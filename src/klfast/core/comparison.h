@@ -5,6 +5,9 @@
 
 enum { JENSEN_SHANNON, TOTAL_VARIATION, HELLINGER, JEFFREYS, CHI_SQUARED };
 
+/* Whose terms may be off by nearly all that is promised. */
+static inline int kind_is_close(int kind) { return kind == JENSEN_SHANNON || kind == HELLINGER; }
+
 static inline float root_f32(float x) { return sqrtf(x); }
 static inline double root_f64(double x) { return sqrt(x); }
 static inline float absolute_f32(float x) { return fabsf(x); }

@@ -66,7 +66,8 @@ static ALWAYS_INLINE void F(comparison_terms)(REAL *restrict term, const REAL *r
     }
 }
 
-static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q,
+/* The step at `start`. */
+static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restrict p, const REAL *restrict q, ptrdiff_t start,
                                              const F(constants) *restrict row, int *restrict later, const int kind) {
     REAL first[STEP], second[STEP];
     for (int part = 0; part < STEP; part += LANES) {
@@ -82,21 +83,24 @@ static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restri
     F(fold)(&local->mass, p);
     F(fold)(&local->first, first);
     F(fold)(&local->second, second);
+    if (!row->first) return;
+    memcpy(row->first + start, first, sizeof first);
+    memcpy(row->second + start, second, sizeof second);
 }
+
 
 static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
                                               const F(constants) *row, const int kind) {
     F(sweep) local;
     int later = 0; /* for how many steps what is watched for is not */
     F(begin_sweep)(&local);
-    /* whose terms may be off by nearly all that is promised */
-    const ptrdiff_t run = kind == JENSEN_SHANNON || kind == HELLINGER ? CLOSE_RUN : RUN_LENGTH;
+    const ptrdiff_t run = kind_is_close(kind) ? CLOSE_RUN : RUN_LENGTH;
     ptrdiff_t whole = length - length % STEP;
     for (ptrdiff_t i = 0; i < whole; i += run) {
         for (ptrdiff_t r = i; r < whole && r < i + run; r += STEP) {
             F(prefetch_step)(&row->ahead_p, r);
             F(prefetch_step)(&row->ahead_q, r);
-            F(comparison_step)(&local, p + r, q + r, row, &later, kind);
+            F(comparison_step)(&local, p + r, q + r, r, row, &later, kind);
         }
         F(end_runs)(&local);
     }
@@ -105,7 +109,7 @@ static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, con
         F(padded_step)(last_p, p + whole, length - whole, 0);
         F(padded_step)(last_q, q + whole, length - whole, 0);
         later = 1; /* a variant less of the longest of steps */
-        F(comparison_step)(&local, last_p, last_q, row, &later, kind);
+        F(comparison_step)(&local, last_p, last_q, whole, row, &later, kind);
         F(end_runs)(&local);
     }
     F(store_sweep)(sums, &local);
@@ -160,6 +164,21 @@ static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q
     F(comparison_unusual)(state, p, q, length, row, kind);
 }
 
+/* The row that is alone in a tile: its terms are kept, to be added up as a lane of a tile is. */
+static NOINLINE void F(comparison_of_row)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length, F(constants) *row,
+                                          const klfast_row *told, int kind) {
+    REAL first[KLFAST_SHORT_DISTRIBUTION + STEP], second[KLFAST_SHORT_DISTRIBUTION + STEP];
+    row->first = first;
+    row->second = second;
+    F(comparison_sweeps)[kind](sums, p, q, length, row);
+    F(watch_row)(sums, told);
+    void (*add_row)(F(lanes) *, const REAL *, ptrdiff_t) =
+        kind_is_close(kind) ? F(add_row_as_closely_compared) : F(add_row_as_compared);
+    add_row(&sums->mass, p, told->alone);
+    add_row(&sums->first, first, told->alone);
+    add_row(&sums->second, second, told->alone);
+}
+
 /* A tile; its results are first/p, not yet what the user asked for. */
 static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q, ptrdiff_t length,
                                    const klfast_row *told, int kind, const int raw) {
@@ -171,11 +190,12 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
     int certain[LANES];
     for (int j = 0; j < LANES; j++) lowest[j] = LOWEST_WEIGHT;
     if (!raw) {
-        F(wide_line_sums)(p_sum, p, length);
-        F(wide_line_sums)(q_sum, q, length);
+        F(wide_line_sums)(p_sum, p, length, told);
+        F(wide_line_sums)(q_sum, q, length, told);
         F(tile_quotients)(&row, lowest, p_sum, q_sum);
     }
-    F(comparison_sweeps)[kind](&sums, p, q, length, &row);
+    if (told->alone) F(comparison_of_row)(&sums, p, q, length, &row, told, kind);
+    else F(comparison_sweeps)[kind](&sums, p, q, length, &row);
     F(tile_conclude)(&tile, &sums, lowest);
     for (int j = 0; j < LANES; j++) {
         weights_state s = {.mass.high = tile.mass[j], .first.high = tile.first[j], .second.high = tile.second[j],

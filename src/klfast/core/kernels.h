@@ -56,8 +56,10 @@ enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, I
 
 /* No block is longer than this. */
 #define KLFAST_LONGEST_BLOCK 8192
-/* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. */
+/* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. Of probabilities, longer ones too:
+ * they need less memory beside them. */
 #define KLFAST_SHORT_ROW 128
+#define KLFAST_SHORT_DISTRIBUTION 256
 /* Rows that are read together where the elements of a row lie apart, but those of neighbouring rows side by side: as many
  * as a line of memory holds, 16 floats or 8 doubles. As many lanes has a tile. */
 #define KLFAST_LINE_BYTES 64
@@ -92,8 +94,8 @@ typedef struct {
      * by one. NULL where rows are always laid out first. */
     void (*across)(klfast_state *const *states, const klfast_strip *strip, const klfast_row *const *told, unsigned *taken);
     /* Short rows, one in each of the first `count` lanes: element i of all of them begins at i * LANES, and `length` is
-     * that of all lanes together; so it is in the outputs, which are NULL where none are wanted. Returns bits that say which
-     * lanes have a result; the others have to be walked one by one. NULL where short rows are rows like any other. */
+     * that of all lanes together; so it is in the outputs, which are NULL where none are wanted. Or one row is alone in the
+     * tile, see klfast_row. Returns bits that say which lanes have a result; the others have to be walked one by one. */
     unsigned (*tile)(double *result, const void *a, const void *b, ptrdiff_t length, ptrdiff_t count,
                      const klfast_row *row, void *out_a, void *out_b);
     /* One block of a finished row -> results of its size: the softmax, or a gradient with respect to a, and one to b; and
@@ -105,6 +107,8 @@ typedef struct {
     int constant; /* what the rows are told: see find_constant in tell.c */
     int inputs;
     double neutral, neutral_b; /* what an entry that a mask excludes is read as, in a and in b */
+    ptrdiff_t short_row;       /* rows of up to this many elements are short; 0 where none are */
+    int takes_alone;           /* whether a tile may hold one row alone */
 } klfast_operation;
 
 typedef struct {

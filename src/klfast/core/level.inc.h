@@ -108,6 +108,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "probability.inc.h"
 #include "cross_entropy.inc.h"
 #include "across.inc.h"
+#include "tile_sums.inc.h"
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -129,6 +130,7 @@ static ALWAYS_INLINE unsigned lane_bits(const int *flags, const int lanes) {
 #include "probability.inc.h"
 #include "cross_entropy.inc.h"
 #include "across.inc.h"
+#include "tile_sums.inc.h"
 #include "tile.inc.h"
 #include "comparison.inc.h"
 #include "softmax.inc.h"
@@ -198,18 +200,21 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
     for (ptrdiff_t i = 0; i < count; i++) memcpy((char *)target + i * 64, source + i * stride, 64);
 }
 
-#define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B) \
-    {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B}
+#define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT, \
+            ALONE) \
+    {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT, ALONE}
 #define WEIGHTS(NAME, FINISH, ACROSS, TILE, CONSTANT, INPUTS) \
-    {ROW(NAME, f32, weights_join, FINISH, across_##ACROSS##_f32, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0, 0.0), \
-     ROW(NAME, f64, weights_join, FINISH, across_##ACROSS##_f64, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0, 0.0)}
+    {ROW(NAME, f32, weights_join, FINISH, across_##ACROSS##_f32, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0, 0.0, \
+         KLFAST_SHORT_DISTRIBUTION, 1), \
+     ROW(NAME, f64, weights_join, FINISH, across_##ACROSS##_f64, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0, 0.0, \
+         KLFAST_SHORT_DISTRIBUTION, 1)}
 #define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
 #define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B) \
     {ROW(NAME, f32, JOIN, FINISH, NULL, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B), \
+         NEUTRAL_B, KLFAST_SHORT_ROW, 0), \
      ROW(NAME, f64, JOIN, FINISH, NULL, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B)}
+         NEUTRAL_B, KLFAST_SHORT_ROW, 0)}
 #define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
     SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL)
 #define LOGITS(NAME, JOIN, FINISH, TILE, WRITE) SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL)
@@ -253,7 +258,7 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_JEFFREYS_DIVERGENCE] = RAW_COMPARISON(jeffreys),
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, NULL, 0.0, 4096,
-                                                  SUMMED_QUOTIENT, 2, 0.0, 0.0)},
+                                                  SUMMED_QUOTIENT, 2, 0.0, 0.0, 0, 0)},
             [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
             [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js),
             [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,

@@ -36,7 +36,7 @@ void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdif
 /* Short rows side by side: element i of all of them begins at i * KLFAST_LINE_BYTES. */
 void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target) {
     ptrdiff_t size = type_size(rows->type), lanes = rows->unit, length = rows->length;
-    double apart[TILE_DOUBLES];
+    double apart[LONG_TILE_DOUBLES];
     if (count < lanes) memset(target, 0, (size_t)(length * KLFAST_LINE_BYTES));
     if (is_across(array)) {
         if (is_native(rows, array) && array->row_stride == size && count == lanes)

@@ -6,6 +6,7 @@
 
 enum {
     TILE_DOUBLES = 8 * KLFAST_SHORT_ROW, /* 8 lanes of double, or 16 of float */
+    LONG_TILE_DOUBLES = 8 * KLFAST_SHORT_DISTRIBUTION, /* twice as many: see tile_memory */
     LONGEST_LINE = 64,                   /* elements that a group reads or stores at a time */
     AREAS = 5,                           /* scratch memory: a, b, mask, two outputs */
 };

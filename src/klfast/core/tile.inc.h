@@ -13,14 +13,20 @@ typedef struct {
     int is_sound[LANES], is_infinite[LANES];
 } F(tile_sums);
 
-static ALWAYS_INLINE void F(lane_values)(double *values, const F(lanes) *sum) {
-    for (int j = 0; j < LANES; j++) {
-#if CARRY
-        values[j] = sum->high[j] + sum->low[j];
-#else
-        values[j] = sum->high[j];
-#endif
+/* What was watched for in any lane counts for the row. */
+static ALWAYS_INLINE void F(watch_row)(F(sweep) *sums, const klfast_row *told) {
+    for (int half = LANES / 2; told->alone && half > 0; half /= 2) F(halve_watch)(sums, half, 1);
+    for (int j = 1; told->alone && j < LANES; j++) {
+        sums->lowest[j] = sums->lowest[0];
+        sums->largest[j] = sums->largest[0];
+        sums->sign[j] = sums->sign[0];
+        sums->impossible[j] = sums->impossible[0];
     }
+}
+
+/* The elements of whole lines. */
+static ALWAYS_INLINE ptrdiff_t F(in_whole_lines)(ptrdiff_t length, const klfast_row *told) {
+    return told->alone ? told->alone - told->alone % LANES : length;
 }
 
 static ALWAYS_INLINE void F(tile_judge)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
@@ -52,61 +58,6 @@ static ALWAYS_INLINE int F(all_sound)(const F(tile_sums) *tile, ptrdiff_t count)
     return (lane_bits(tile->is_sound, LANES) & used) == used;
 }
 
-/* Sums of lines, and of their products, that floats have not rounded: where the error of c = sum p / sum q is to be less than
- * that of a term. */
-#if CARRY
-static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
-    F(lanes) sum;
-    F(add_lines)(&sum, term, length);
-    F(lane_values)(result, &sum);
-}
-#elif PIECES > 1
-typedef double F(wide) __attribute__((vector_size(PIECES * 16), aligned(sizeof(double)), may_alias));
-enum { F(WIDE) = 2 * PIECES, F(WIDES) = LANES / F(WIDE) };
-
-/* As many floats as a vector has doubles, widened as they are loaded. GCC 12 loads twice as many and widens them with shuffles,
- * which take the place of multiplications: half as long again. */
-static ALWAYS_INLINE F(wide) F(widened)(const float *a) {
-#if PIECES == 4
-    return (F(wide))_mm512_cvtps_pd(_mm256_loadu_ps(a));
-#else
-    return (F(wide))_mm256_cvtps_pd(_mm_loadu_ps(a));
-#endif
-}
-
-static ALWAYS_INLINE void F(sum_lines)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
-    F(wide) sum[F(WIDES)] = {{0}};
-    for (ptrdiff_t i = 0; i < length; i += LANES) {
-        FULLY_UNROLLED
-        for (int k = 0; k < F(WIDES); k++) {
-            F(wide) term = F(widened)(a + i + k * F(WIDE));
-            if (b) term *= F(widened)(b + i + k * F(WIDE));
-            sum[k] += term;
-        }
-    }
-    FULLY_UNROLLED
-    for (int k = 0; k < F(WIDES); k++) *(F(wide) *)(result + k * F(WIDE)) = sum[k];
-}
-#else
-static ALWAYS_INLINE void F(sum_lines)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
-    double sum[LANES] = {0};
-    for (ptrdiff_t i = 0; i < length; i += LANES) {
-        AS_LOOP
-        for (int j = 0; j < LANES; j++) sum[j] += b ? (double)a[i + j] * (double)b[i + j] : (double)a[i + j];
-    }
-    for (int j = 0; j < LANES; j++) result[j] = sum[j];
-}
-#endif
-
-#if !CARRY
-static NOINLINE void F(wide_line_sums)(double *result, const REAL *term, ptrdiff_t length) {
-    F(sum_lines)(result, term, NULL, length);
-}
-static NOINLINE void F(wide_line_products)(double *result, const REAL *a, const REAL *b, ptrdiff_t length) {
-    F(sum_lines)(result, a, b, length);
-}
-#endif
-
 /* What the sweeps take at least: of c*q and of q. NaN, which nothing compares with, for a constant c out of range. */
 static ALWAYS_INLINE REAL F(least_weight)(REAL c) {
     return ((c >= (REAL)LOWEST_WEIGHT) & ((double)c <= 1 / LOWEST_WEIGHT)) ? LOWEST_WEIGHT : NAN;
@@ -131,42 +82,48 @@ static ALWAYS_INLINE void F(prefetch_line)(const klfast_ahead *ahead, ptrdiff_t 
 
 /* All terms first, then their sums: so no step is too short to be worth its while. */
 static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                       const F(constants) *row, const int careful, const int way) {
-    REAL first[LANES * KLFAST_SHORT_ROW], second[LANES * KLFAST_SHORT_ROW];
+                                       const F(constants) *row, const klfast_row *told, const int careful, const int way) {
+    REAL first[LANES * KLFAST_SHORT_DISTRIBUTION], second[LANES * KLFAST_SHORT_DISTRIBUTION];
     F(sweep) local;
     ptrdiff_t i = 0;
+    ptrdiff_t whole = F(in_whole_lines)(length, told);
     F(begin_watch)(&local);
-    for (; i + STEP <= length; i += STEP) {
+    for (; i + STEP <= whole; i += STEP) {
         F(prefetch_step)(&row->ahead_p, i);
         F(prefetch_step)(&row->ahead_q, i);
         F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, STEP / LANES, careful, way);
     }
-    for (; i < length; i += LANES) {
+    for (; i < whole; i += LANES) {
         F(prefetch_line)(&row->ahead_p, i);
         F(prefetch_line)(&row->ahead_q, i);
         F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, 1, careful, way);
     }
+    if (i < length) /* a line that ends with zeros, which are for the careful variant */
+        F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, 1, 1, way);
     F(store_watch)(sums, &local);
-    F(add_lines)(&sums->first, first, length);
-    F(add_lines)(&sums->second, second, length);
+    F(watch_row)(sums, told);
+    F(add_up)(&sums->first, first, length, told);
+    F(add_up)(&sums->second, second, length, told);
 }
 
-static AS_WRITTEN void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 0, F(SCALED));
+static AS_WRITTEN void F(tile_gaps_fast)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
+                                         const F(constants) *row, const klfast_row *told) {
+    F(tile_gaps)(s, p, q, length, row, told, 0, F(SCALED));
 }
 static AS_WRITTEN void F(tile_gaps_careful)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length,
-                                          const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 1, F(SCALED));
+                                            const F(constants) *row, const klfast_row *told) {
+    F(tile_gaps)(s, p, q, length, row, told, 1, F(SCALED));
 }
-static AS_WRITTEN void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row) {
-    F(tile_gaps)(s, p, q, length, row, 1, F(RAW));
+static AS_WRITTEN void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row,
+                                        const klfast_row *told) {
+    F(tile_gaps)(s, p, q, length, row, told, 1, F(RAW));
 }
 
 /* The same for the cross-entropy, always careful: the one q above `limit` is set aside. The sums, also that of p, go to `tile`.
  * Floats are added up as doubles at once: of the four units that are promised, the logarithm may take three. */
 static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                         const F(constants) *row) {
-    REAL term[LANES * KLFAST_SHORT_ROW], rest[LANES * KLFAST_SHORT_ROW];
+                                         const F(constants) *row, const klfast_row *told) {
+    REAL term[LANES * KLFAST_SHORT_DISTRIBUTION], rest[LANES * KLFAST_SHORT_DISTRIBUTION];
     F(sweep) local;
     F(begin_watch)(&local);
     for (ptrdiff_t i = 0; i < length; i += LANES) {
@@ -183,13 +140,14 @@ static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, con
         F(watch_part)(&local, p + i, q + i, 1);
     }
     F(store_watch)(sums, &local);
-    F(wide_line_sums)(tile->mass, p, length);
+    F(watch_row)(sums, told);
+    F(wide_line_sums)(tile->mass, p, length, told);
 #if CARRY
-    F(wide_line_sums)(tile->first, term, length);
+    F(wide_line_sums)(tile->first, term, length, told);
 #else
-    F(wide_line_products)(tile->first, p, term, length);
+    F(wide_line_products)(tile->first, p, term, length, told);
 #endif
-    F(wide_line_sums)(tile->second, rest, length);
+    F(wide_line_sums)(tile->second, rest, length, told);
 }
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
@@ -203,8 +161,8 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     F(tile_sums) tile;
     int certain[LANES];
     double p_sum[LANES], q_sum[LANES], inverse[LANES];
-    F(add_lines)(&sums.mass, p, length);
-    F(add_lines)(&q_sums, q, length);
+    F(add_up)(&sums.mass, p, length, told);
+    F(add_up)(&q_sums, q, length, told);
     F(lane_values)(p_sum, &sums.mass);
     F(lane_values)(q_sum, &q_sums);
     AS_LOOP
@@ -218,11 +176,11 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     }
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(tile_gaps_fast)(&sums, p, q, length, &row);
+    F(tile_gaps_fast)(&sums, p, q, length, &row, told);
     for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
     F(tile_conclude)(&tile, &sums, lowest);
     if (!F(all_sound)(&tile, count)) { /* the same bits for lanes without zeros */
-        F(tile_gaps_careful)(&sums, p, q, length, &row);
+        F(tile_gaps_careful)(&sums, p, q, length, &row, told);
         for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
         F(tile_conclude)(&tile, &sums, lowest);
     }
@@ -251,14 +209,14 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     int certain[LANES];
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(wide_line_sums)(q_sum, q, length);
+    F(wide_line_sums)(q_sum, q, length, told);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         row.c[j] = (REAL)q_sum[j];
         row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
         lowest[j] = ((row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM)) ? SMALLEST_NORMAL : NAN;
     }
-    F(tile_cross_terms)(&tile, &sums, p, q, length, &row);
+    F(tile_cross_terms)(&tile, &sums, p, q, length, &row, told);
     F(tile_judge)(&tile, &sums, lowest);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -295,8 +253,8 @@ static unsigned F(tile_raw_kl_divergence)(double *result, const void *p, const v
     F(constants) row = F(same_constants)(1, 0, 0, p, q, told);
     F(sweep) sums;
     F(tile_sums) tile;
-    F(add_lines)(&sums.mass, p, length);
-    F(tile_raw_gaps)(&sums, p, q, length, &row);
+    F(add_up)(&sums.mass, p, length, told);
+    F(tile_raw_gaps)(&sums, p, q, length, &row, told);
     F(take_sums)(&tile, &sums);
     return F(tile_raw_result)(result, &tile, &sums, LOWEST_WEIGHT, 1);
 }
@@ -307,6 +265,6 @@ static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const v
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
     F(tile_sums) tile;
-    F(tile_cross_terms)(&tile, &sums, p, q, length, &row);
+    F(tile_cross_terms)(&tile, &sums, p, q, length, &row, told);
     return F(tile_raw_result)(result, &tile, &sums, SMALLEST_NORMAL, 0);
 }

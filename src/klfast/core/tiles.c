@@ -3,15 +3,18 @@
 #include "rows.h"
 #include "write.h"
 
-/* A tile in memory, and what is written beside it. */
+/* A tile in memory. What is written comes behind `a` and `b`: rows that have such results leave that half free. */
 typedef struct {
-    double a[TILE_DOUBLES], b[TILE_DOUBLES], mask[TILE_DOUBLES], out_a[TILE_DOUBLES], out_b[TILE_DOUBLES];
+    double a[LONG_TILE_DOUBLES], b[LONG_TILE_DOUBLES], mask[LONG_TILE_DOUBLES];
 } tile_memory;
 
-static void take_lane(const klfast_rows *rows, char *row, const double *tile, ptrdiff_t lane) {
-    ptrdiff_t size = type_size(rows->type);
+static double *out_a_of(tile_memory *tile) { return tile->a + TILE_DOUBLES; }
+static double *out_b_of(tile_memory *tile) { return tile->b + TILE_DOUBLES; }
+
+static void take_lane(const klfast_rows *rows, char *row, const double *tile, ptrdiff_t lane, ptrdiff_t alone) {
+    ptrdiff_t size = type_size(rows->type), distance = alone ? size : KLFAST_LINE_BYTES;
     for (ptrdiff_t i = 0; i < rows->length; i++)
-        memcpy(row + i * size, (const char *)tile + i * KLFAST_LINE_BYTES + lane * size, (size_t)size);
+        memcpy(row + i * size, (const char *)tile + i * distance + lane * size, (size_t)size);
 }
 
 static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptrdiff_t lane) {
@@ -21,14 +24,14 @@ static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptr
 }
 
 /* One row of a tile that the tile could not finish. */
-static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t number, ptrdiff_t which,
-                      double *result) {
-    double row_a[KLFAST_SHORT_ROW], row_b[KLFAST_SHORT_ROW], of_a[KLFAST_SHORT_ROW], of_b[KLFAST_SHORT_ROW];
+static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t alone, ptrdiff_t number,
+                      ptrdiff_t which, double *result) {
+    double row_a[KLFAST_SHORT_DISTRIBUTION], row_b[KLFAST_SHORT_DISTRIBUTION], of_a[KLFAST_SHORT_ROW], of_b[KLFAST_SHORT_ROW];
     double scratch[AREAS * KLFAST_SHORT_ROW];
     ptrdiff_t size = type_size(rows->type);
     int element = 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE);
-    take_lane(rows, (char *)row_a, tile->a, lane);
-    take_lane(rows, (char *)row_b, has_two(rows) ? tile->b : tile->a, lane);
+    take_lane(rows, (char *)row_a, tile->a, lane, alone);
+    take_lane(rows, (char *)row_b, has_two(rows) ? tile->b : tile->a, lane, alone);
     klfast_rows one = *rows;
     one.a = (klfast_array){(const char *)row_a, 0, 0, size, element};
     one.b = (klfast_array){(const char *)row_b, 0, 0, size, element};
@@ -44,8 +47,8 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     one.scratch_bytes = sizeof scratch;
     klfast_walk_group(&one, 0, 0, result, (char *)scratch);
     if (!rows->is_written) return;
-    put_lane(rows, (const char *)of_a, tile->out_a, lane);
-    put_lane(rows, (const char *)of_b, tile->out_b, lane);
+    put_lane(rows, (const char *)of_a, out_a_of(tile), lane);
+    put_lane(rows, (const char *)of_b, out_b_of(tile), lane);
 }
 
 static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
@@ -95,7 +98,7 @@ static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_
 }
 
 static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
-    double *out[] = {tile->out_a, tile->out_b};
+    double *out[] = {out_a_of(tile), out_b_of(tile)};
     const klfast_array *array[] = {&rows->out_a, &rows->out_b};
     for (int k = 0; k < 2; k++) {
         if (!array[k]->data) continue;
@@ -110,7 +113,7 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     double values[KLFAST_GROUP];
     read_tiles(rows, group, tile);
     const double *b = has_two(rows) ? tile->b : tile->a;
-    double *out_a = rows->is_written ? tile->out_a : NULL, *out_b = rows->is_written ? tile->out_b : NULL;
+    double *out_a = rows->is_written ? out_a_of(tile) : NULL, *out_b = rows->is_written ? out_b_of(tile) : NULL;
     double *mine = klfast_results_of(group, rows, results);
     ptrdiff_t length = rows->length * rows->unit;
     int is_direct = group->count == rows->unit && rows->label_count == 1;
@@ -125,9 +128,50 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
         unsigned left = ~certain & ((1u << group->count) - 1);
         for (ptrdiff_t lane = 0; left >> lane; lane++)
             if (left >> lane & 1)
-                walk_lane(rows, tile, lane, first_row(rows, group) + lane, which, &mine[lane * rows->label_count + which]);
+                walk_lane(rows, tile, lane, 0, first_row(rows, group) + lane, which,
+                          &mine[lane * rows->label_count + which]);
     }
     if (rows->is_written) write_tiles(rows, group, tile);
+}
+
+/* ---- rows that are alone: probabilities, of which nothing is written ---- */
+
+/* A row, and zeros up to the end of its last line, as the other lanes have them; returns how much that is. */
+static ptrdiff_t read_alone(const klfast_rows *rows, const klfast_array *array, double *target) {
+    ptrdiff_t size = type_size(rows->type), used = rows->length * size;
+    ptrdiff_t bytes = (used + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
+    klfast_read_row(rows, array, 0, 0, rows->length, target);
+    memset((char *)target + used, 0, (size_t)(bytes - used));
+    return in_elements(rows->type, bytes);
+}
+
+static void walk_alone(const klfast_rows *rows, const klfast_group *group, ptrdiff_t k, klfast_row *told, tile_memory *tile,
+                       double *results) {
+    double values[KLFAST_GROUP], *mine = klfast_results_of(group, rows, results) + k;
+    klfast_array a = part_of(&rows->a, group->outer, group->first + k), b = a, mask;
+    ptrdiff_t length = read_alone(rows, &a, tile->a);
+    if (has_two(rows)) {
+        b = part_of(&rows->b, group->outer, group->first + k);
+        read_alone(rows, &b, tile->b);
+    }
+    if (rows->mask.data) {
+        mask = part_of(&rows->mask, group->outer, group->first + k);
+        read_alone(rows, &mask, tile->mask);
+        rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
+        if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
+    }
+    told->alone = rows->length;
+    told->ahead_a = (klfast_ahead){a.data, 0, 0};
+    told->ahead_b = (klfast_ahead){b.data, 0, 0};
+    const double *second = has_two(rows) ? tile->b : tile->a;
+    if (rows->operation->tile(values, tile->a, second, length, 1, told, NULL, NULL)) *mine = values[0];
+    else walk_lane(rows, tile, 0, rows->length, first_row(rows, group) + k, 0, mine);
+    told->alone = 0;
+}
+
+/* Whether rows take less time one by one than beside each other. */
+static int are_alone(const klfast_rows *rows, ptrdiff_t count) {
+    return rows->operation->takes_alone && 8 * count <= rows->unit;
 }
 
 void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results) {
@@ -139,7 +183,9 @@ void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results)
     klfast_place_group(&group, rows, unit, 0);
     ptrdiff_t end = smaller(group.first + rows->strip, rows->row_count);
     while (group.first < end) {
-        walk_tile(rows, &group, &told, &labels, &tile, results);
+        if (are_alone(rows, group.count))
+            for (ptrdiff_t k = 0; k < group.count; k++) walk_alone(rows, &group, k, &told, &tile, results);
+        else walk_tile(rows, &group, &told, &labels, &tile, results);
         group.part++;
         group.first += rows->unit;
         group.count = smaller(rows->unit, end - group.first);

@@ -32,7 +32,7 @@ void klfast_plan(klfast_rows *rows, int n_threads) {
     int across = is_across(&rows->a) || (has_two_of(operation) && is_across(&rows->b));
     rows->operation = operation;
     rows->is_written = rows->out_a.data || rows->out_b.data;
-    rows->is_tiled = operation->tile && rows->length <= KLFAST_SHORT_ROW;
+    rows->is_tiled = rows->length <= operation->short_row;
     rows->unit = rows->is_tiled ? line : across ? smaller(line, rows->row_count) : 1;
     rows->is_strips = rows->unit == line && takes_strips(rows);
     /* neighbouring lines are fetched together: four at once cost hardly more than one, if they then stay in the cache; and
