@@ -210,14 +210,15 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
          KLFAST_SHORT_DISTRIBUTION, 1)}
 #define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
-#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B) \
+#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B, ALONE) \
     {ROW(NAME, f32, JOIN, FINISH, NULL, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, KLFAST_SHORT_ROW, 0), \
+         NEUTRAL_B, KLFAST_SHORT_ROW, ALONE), \
      ROW(NAME, f64, JOIN, FINISH, NULL, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, KLFAST_SHORT_ROW, 0)}
+         NEUTRAL_B, KLFAST_SHORT_ROW, ALONE)}
 #define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
-    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL)
-#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE) SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL)
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL, 1)
+#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE, ALONE) \
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL, ALONE)
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
@@ -259,8 +260,8 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL, NULL, NULL, 0.0, 4096,
                                                   SUMMED_QUOTIENT, 2, 0.0, 0.0, 0, 0)},
-            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js),
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl, 1),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js, 1),
             [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
                                        write_entropy, 0.0),
             [LOGITS_LOGSUMEXP] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0),
@@ -271,10 +272,10 @@ const klfast_level KLFAST_LEVEL = {
                                              tile_logits_cross_entropy, write_cross_entropy, 0.0),
             [LOGITS_SMOOTHED_CROSS_ENTROPY] =
                 LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, tile_smoothed_cross_entropy,
-                       write_cross_entropy),
+                       write_cross_entropy, 0),
             [LOGITS_SOFT_CROSS_ENTROPY] =
                 SCORES(logits_cross, logits_cross_join, soft_cross_entropy_finish, tile_soft_cross_entropy,
-                       write_cross_entropy, 0.0, 2, logits_block, 0.0), /* a mask leaves no weight in the target */
+                       write_cross_entropy, 0.0, 2, logits_block, 0.0, 0), /* a mask leaves no weight in the target */
             [LOGITS_TOKEN_LOGPROBS] =
                 SOFTMAX(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0),
         },

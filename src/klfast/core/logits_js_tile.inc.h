@@ -38,7 +38,7 @@ static ALWAYS_INLINE void F(add_up_shares)(F(js_side) *side, double *log_total, 
             share[i + j] = F(scaled_exp)(x[i + j], scale, &e);
         }
     }
-    F(add_lines_closely)(&sum, share, length);
+    F(add_up_closely)(&sum, share, length, row);
     F(lane_values)(side->total, &sum);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -77,7 +77,8 @@ static ALWAYS_INLINE REAL F(log_ratio_of)(REAL apart, const F(js_tile) *tile, in
 
 /* Shares -> p and q, and beside them x - y - center. The error of log(p/q) is taken off afterwards. */
 static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REAL *restrict q, REAL *restrict apart,
-                                         REAL *restrict difference, const REAL *x, const REAL *y, ptrdiff_t length) {
+                                         REAL *restrict difference, const REAL *x, const REAL *y, ptrdiff_t length,
+                                         const klfast_row *row) {
     INTEGER differs[LANES] = {0};
     double excess[LANES];
     F(lanes) sum;
@@ -96,11 +97,12 @@ static ALWAYS_INLINE void F(find_inside)(F(js_tile) *tile, REAL *restrict p, REA
             difference[i + j] = F(part_ways)(p[i + j], &other, F(log_ratio_of)(apart[i + j], tile, j), 0, 0);
         }
     } while ((i += LANES) < length);
-    F(add_lines)(&sum, difference, length);
+    F(add_up)(&sum, difference, length, row);
     F(lane_values)(excess, &sum);
+    INTEGER any_differs = row->alone ? F(any_of_row)(differs) : 0;
     for (int j = 0; j < LANES; j++) {
         tile->inside[j] = (REAL)-excess[j];
-        tile->differs[j] = differs[j];
+        tile->differs[j] = differs[j] | any_differs;
     }
 }
 
@@ -125,14 +127,14 @@ static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *ti
             if (is_even) value[i + j] = F(js_of_ratio)(p[i + j], other, d);
         }
     }
-    F(add_lines)(&sum, value, length);
+    F(add_up)(&sum, value, length, row);
     F(lane_values)(sums->value, &sum);
-    F(add_lines)(&sum, difference, length);
+    F(add_up)(&sum, difference, length, row);
     F(lane_values)(sums->excess, &sum);
     if (!with_gaps) return;
-    F(add_lines)(&sum, of_x, length);
+    F(add_up)(&sum, of_x, length, row);
     F(lane_values)(sums->of_x, &sum);
-    F(add_lines)(&sum, of_y, length);
+    F(add_up)(&sum, of_y, length, row);
     F(lane_values)(sums->of_y, &sum);
 }
 
@@ -194,7 +196,7 @@ static unsigned F(tile_logits_js)(double *result, const void *logits, const void
     F(add_up_shares)(&tile.x, log_x, p, x, length, &row->ahead_a, row);
     F(add_up_shares)(&tile.y, log_y, q, y, length, &row->ahead_b, row);
     F(plan_js_tile)(&tile, log_x, log_y, row);
-    F(find_inside)(&tile, p, q, apart, difference, x, y, length);
+    F(find_inside)(&tile, p, q, apart, difference, x, y, length, row);
     if (CARRY && row->parameters->beta != 0.5) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1, 0);
     else if (out_a) F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 1, 1);
     else F(add_js_terms)(&sums, &tile, p, q, apart, length, row, 0, 1);

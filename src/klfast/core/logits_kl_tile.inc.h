@@ -8,8 +8,25 @@ typedef struct {
     double total[LANES], inverse[LANES], mean[LANES], gap[LANES], inside[LANES];
 } F(kl_tile);
 
+/* What a row that is alone has: of classes that are equally likely, the first counts, as in a lane. */
+static ALWAYS_INLINE void F(survey_row)(REAL *largest, REAL *lowest, REAL *start, INTEGER *bad, INTEGER *differs, const REAL *x,
+                                        const REAL *y, ptrdiff_t length) {
+    REAL of_row = F(largest_of_row)(largest), least = lowest[0];
+    INTEGER any_bad = F(any_of_row)(bad), any_differs = F(any_of_row)(differs);
+    ptrdiff_t place = 0;
+    while (x[place] != of_row && place + 1 < length) place++;
+    for (int j = 1; j < LANES; j++) least = lowest[j] < least ? lowest[j] : least;
+    for (int j = 0; j < LANES; j++) {
+        largest[j] = of_row;
+        lowest[j] = least;
+        start[j] = x[place] - y[place];
+        bad[j] = any_bad;
+        differs[j] = any_differs;
+    }
+}
+
 static ALWAYS_INLINE void F(survey_tile)(F(kl_tile) *tile, const REAL *x, const REAL *y, ptrdiff_t length,
-                                         const F(klfast_exponential) *e) {
+                                         const F(klfast_exponential) *e, const klfast_row *row) {
     const INTEGER all_but_sign = (INTEGER)(~(UNSIGNED)0 >> 1);
     REAL limit = e->limit, largest[LANES], lowest[LANES], start[LANES];
     INTEGER bad[LANES], differs[LANES];
@@ -32,6 +49,7 @@ static ALWAYS_INLINE void F(survey_tile)(F(kl_tile) *tile, const REAL *x, const 
             differs[j] |= F(bits)(a) ^ F(bits)(b);
         }
     }
+    if (row->alone) F(survey_row)(largest, lowest, start, bad, differs, x, y, length);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         REAL shifted, held = bad[j] ? 0 : largest[j];
@@ -63,8 +81,8 @@ static ALWAYS_INLINE void F(find_center)(F(kl_tile) *tile, REAL *restrict share,
             beside[i + j] = share[i + j] * (x[i + j] - y[i + j] - tile->start[j]);
         }
     }
-    F(add_lines)(&total, share, length);
-    F(add_lines)(&mean, beside, length);
+    F(add_up)(&total, share, length, row);
+    F(add_up)(&mean, beside, length, row);
     F(lane_values)(tile->total, &total);
     F(lane_values)(tile->mean, &mean);
     AS_LOOP
@@ -88,8 +106,8 @@ static ALWAYS_INLINE void F(add_gaps)(F(kl_tile) *tile, const REAL *restrict sha
             second[i + j] = F(logits_gap)(share[i + j], apart, low, d, &e, F(DEEP));
         }
     }
-    F(add_lines)(&mean, first, length);
-    F(add_lines)(&gap, second, length);
+    F(add_up)(&mean, first, length, row);
+    F(add_up)(&gap, second, length, row);
     F(lane_values)(tile->mean, &mean);
     F(lane_values)(tile->gap, &gap);
 }
@@ -157,7 +175,7 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
     F(kl_tile) tile;
     int certain[LANES];
     ptrdiff_t place[LANES];
-    F(survey_tile)(&tile, x, y, length, &e);
+    F(survey_tile)(&tile, x, y, length, &e, row);
     F(find_center)(&tile, share, x, y, length, row);
     F(add_gaps)(&tile, share, x, y, length, row);
     AS_LOOP

@@ -23,6 +23,12 @@ static ALWAYS_INLINE void F(survey_logits)(F(softmax_tile) *tile, const REAL *x,
             bad[j] |= !(x[i + j] < INFINITY);
         }
     }
+    if (row->alone) {
+        REAL of_row = F(largest_of_row)(largest);
+        INTEGER any_bad = F(any_of_row)(bad);
+        for (int j = 0; j < LANES; j++) largest[j] = of_row;
+        for (int j = 0; j < LANES; j++) bad[j] = any_bad;
+    }
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         int is_in_range = (largest[j] <= e.limit) & (largest[j] >= -e.limit) & !bad[j];
@@ -34,6 +40,14 @@ static ALWAYS_INLINE void F(survey_logits)(F(softmax_tile) *tile, const REAL *x,
         tile->shift[j] = scale.shift;
         tile->is_sound[j] = is_in_range;
     }
+}
+
+/* How often the largest is in a row that is alone. */
+static ALWAYS_INLINE void F(count_in_row)(INTEGER *count, const REAL *x, ptrdiff_t length, const F(softmax_tile) *tile,
+                                          const klfast_row *row) {
+    INTEGER all = 0, copies = x[0] == tile->largest[0] ? (INTEGER)(length - row->alone) : 0;
+    for (int j = 0; j < LANES; j++) all += count[j];
+    for (int j = 0; j < LANES; j++) count[j] = all - copies;
 }
 
 static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
@@ -56,14 +70,16 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
             if (with_value) value[i + j] = whole * (tile->largest[j] - clipped);
         }
     }
-    F(add_lines_closely)(&sum_rest, rest, length);
+    if (row->alone) F(count_in_row)(count, x, length, tile, row);
+    F(add_up_closely)(&sum_rest, rest, length, row);
     F(lane_values)(tile->rest, &sum_rest);
-    if (with_value) F(add_lines_closely)(&sum_value, value, length);
+    if (with_value) F(add_up_closely)(&sum_value, value, length, row);
     F(lane_values)(tile->value, &sum_value);
+    INTEGER elements = (INTEGER)(row->alone ? row->alone : length / LANES);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         tile->count[j] = (double)count[j];
-        tile->is_sound[j] &= (tile->rest[j] >= SMALLEST_REST) | (count[j] * LANES == length);
+        tile->is_sound[j] &= (tile->rest[j] >= SMALLEST_REST) | (count[j] == elements);
         tile->rest[j] *= tile->unit[j];
         tile->value[j] *= tile->unit[j];
         /* as log1p where the largest is alone: nothing of a small rest is lost */

@@ -146,7 +146,7 @@ typedef struct {
     const klfast_parameters *parameters;
     const klfast_temperature *temperature;
     const klfast_labels *labels; /* tiles */
-    ptrdiff_t alone; /* tiles: the length of the only row, whose elements follow each other; 0 where every lane is a row */
+    ptrdiff_t alone; /* tiles: the length of the only row, see tile_sums.inc.h; 0 where every lane is a row */
     int walk, repeats, was_summed, is_float, expects_zeros;
     /* Powers of two that bring extreme rows into range; 1 for all others. Scores have the first, and so has their KL's gap. */
     double scale_p, scale_q;

@@ -24,11 +24,6 @@ static ALWAYS_INLINE void F(watch_row)(F(sweep) *sums, const klfast_row *told) {
     }
 }
 
-/* The elements of whole lines. */
-static ALWAYS_INLINE ptrdiff_t F(in_whole_lines)(ptrdiff_t length, const klfast_row *told) {
-    return told->alone ? told->alone - told->alone % LANES : length;
-}
-
 static ALWAYS_INLINE void F(tile_judge)(F(tile_sums) *tile, const F(sweep) *sums, const REAL *lowest_allowed) {
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -86,20 +81,17 @@ static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL
     REAL first[LANES * KLFAST_SHORT_DISTRIBUTION], second[LANES * KLFAST_SHORT_DISTRIBUTION];
     F(sweep) local;
     ptrdiff_t i = 0;
-    ptrdiff_t whole = F(in_whole_lines)(length, told);
     F(begin_watch)(&local);
-    for (; i + STEP <= whole; i += STEP) {
+    for (; i + STEP <= length; i += STEP) {
         F(prefetch_step)(&row->ahead_p, i);
         F(prefetch_step)(&row->ahead_q, i);
         F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, STEP / LANES, careful, way);
     }
-    for (; i < whole; i += LANES) {
+    for (; i < length; i += LANES) {
         F(prefetch_line)(&row->ahead_p, i);
         F(prefetch_line)(&row->ahead_q, i);
         F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, 1, careful, way);
     }
-    if (i < length) /* a line that ends with zeros, which are for the careful variant */
-        F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, 1, 1, way);
     F(store_watch)(sums, &local);
     F(watch_row)(sums, told);
     F(add_up)(&sums->first, first, length, told);

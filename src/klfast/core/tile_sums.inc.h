@@ -1,6 +1,6 @@
 /* The sums of tiles: of lanes that are rows, and of a row that is alone in its tile. Such a row's elements lie one behind the
- * other, with zeros behind the end: one in each lane, it would cost as much as LANES rows. Terms are computed in any order;
- * they are added up in that of a lane, and every lane is told the sums. */
+ * other, in all lanes, with copies of the first behind the end: in one lane it would cost as much as LANES rows. Terms are
+ * computed in any order; they are added up in that of a lane, and every lane is told what the row has. */
 
 static ALWAYS_INLINE void F(lane_values)(double *values, const F(lanes) *sum) {
     for (int j = 0; j < LANES; j++) {
@@ -50,16 +50,23 @@ static ALWAYS_INLINE void F(tell_lanes)(F(lanes) *sum, double high, double low) 
 }
 
 /* In the order of add_lines. */
-static NOINLINE void F(add_row)(F(lanes) *sum, const REAL *term, ptrdiff_t length) {
+static ALWAYS_INLINE void F(add_row_in_runs)(F(lanes) *sum, const REAL *term, ptrdiff_t length, const int run) {
     REAL fold[KLFAST_SHORT_DISTRIBUTION / F(COLUMN)], rest = 0;
     double high = 0, low = 0;
-    ptrdiff_t i = length - length % (RUN_LENGTH / LANES);
+    ptrdiff_t i = length - length % (run / LANES);
     F(fold_row)(fold, term, i / F(COLUMN));
-    F(add_folds)(&high, &low, fold, i / F(COLUMN), RUN_LENGTH);
+    F(add_folds)(&high, &low, fold, i / F(COLUMN), run);
     for (; (length - i) % F(COLUMN) != 0; i++) rest += term[i];
     for (; i < length; i += F(COLUMN)) rest += F(folded)(term[i], term[i + 1], term[i + 2], term[i + 3]);
     F(add_run)(&high, &low, rest);
     F(tell_lanes)(sum, high, low);
+}
+
+static NOINLINE void F(add_row)(F(lanes) *sum, const REAL *term, ptrdiff_t length) {
+    F(add_row_in_runs)(sum, term, length, RUN_LENGTH);
+}
+static NOINLINE void F(add_row_closely)(F(lanes) *sum, const REAL *term, ptrdiff_t length) {
+    F(add_row_in_runs)(sum, term, length, CLOSE_RUN);
 }
 
 /* In the order of comparison_sweep. */
@@ -84,6 +91,22 @@ static NOINLINE void F(add_row_as_closely_compared)(F(lanes) *sum, const REAL *t
 static ALWAYS_INLINE void F(add_up)(F(lanes) *sum, const REAL *term, ptrdiff_t length, const klfast_row *told) {
     if (told->alone) F(add_row)(sum, term, told->alone);
     else F(add_lines)(sum, term, length);
+}
+static ALWAYS_INLINE void F(add_up_closely)(F(lanes) *sum, const REAL *term, ptrdiff_t length, const klfast_row *told) {
+    if (told->alone) F(add_row_closely)(sum, term, told->alone);
+    else F(add_lines_closely)(sum, term, length);
+}
+
+/* What was found in any lane, of a row that is alone. */
+static ALWAYS_INLINE REAL F(largest_of_row)(const REAL *lane) {
+    REAL largest = lane[0];
+    for (int j = 1; j < LANES; j++) largest = lane[j] > largest ? lane[j] : largest;
+    return largest;
+}
+static ALWAYS_INLINE INTEGER F(any_of_row)(const INTEGER *lane) {
+    INTEGER any = 0;
+    for (int j = 0; j < LANES; j++) any |= lane[j];
+    return any;
 }
 
 /* Sums of lines, and of their products, that floats have not rounded: where the error of c = sum p / sum q is to be less than

@@ -51,17 +51,24 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     put_lane(rows, (const char *)of_b, out_b_of(tile), lane);
 }
 
-static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
-                         double *target) {
+static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, double *target,
+                         ptrdiff_t alone) {
     klfast_array part = part_of(array, group->outer, group->first);
-    klfast_read_tile(rows, &part, group->count, target);
+    if (alone) klfast_read_row(rows, &part, 0, 0, alone, target);
+    else klfast_read_tile(rows, &part, group->count, target);
+}
+
+/* Fills the last line of a row that is alone: nothing that is true of all its elements changes. */
+static void fill_up(const klfast_rows *rows, double *tile, ptrdiff_t alone) {
+    ptrdiff_t size = type_size(rows->type), end = (alone * size + KLFAST_LINE_BYTES - 1) & -KLFAST_LINE_BYTES;
+    for (ptrdiff_t at = alone * size; at < end; at += size) memcpy((char *)tile + at, tile, (size_t)size);
 }
 
 /* What the rows of a tile are told; of their labels, number `which`. The tile is masked and capped already. Rows that are to be
  * ignored may hold anything. */
 static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klfast_group *group, const double *a,
-                       ptrdiff_t which) {
-    ptrdiff_t first = first_row(rows, group), lanes = rows->unit;
+                       ptrdiff_t which, ptrdiff_t alone) {
+    ptrdiff_t first = first_row(rows, group), lanes = alone ? 1 : rows->unit;
     size_t size = (size_t)group->count * sizeof(double);
     const float *narrow = (const float *)a;
     double ids[KLFAST_GROUP];
@@ -81,18 +88,18 @@ static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klf
         for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = a[labels->place[k] * lanes + k];
 }
 
-static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
-    ptrdiff_t length = rows->length * rows->unit;
-    read_tile_of(rows, group, &rows->a, tile->a);
-    if (has_two(rows)) read_tile_of(rows, group, &rows->b, tile->b);
+static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile, ptrdiff_t alone) {
+    ptrdiff_t step = alone ? 1 : rows->unit, length = rows->length * step;
+    read_tile_of(rows, group, &rows->a, tile->a, alone);
+    if (has_two(rows)) read_tile_of(rows, group, &rows->b, tile->b, alone);
     if (rows->parameters.softcap > 0) rows->level->cap[rows->type](tile->a, length, rows->parameters.softcap);
     for (ptrdiff_t k = 0; rows->excluded && k < group->count; k++) {
         ptrdiff_t row = first_row(rows, group) + k, lane = k * type_size(rows->type);
-        klfast_leave_out(rows, row, 0, rows->length, (char *)tile->a + lane, rows->unit);
-        if (has_two(rows)) klfast_leave_out(rows, row, 0, rows->length, (char *)tile->b + lane, rows->unit);
+        klfast_leave_out(rows, row, 0, rows->length, (char *)tile->a + lane, step);
+        if (has_two(rows)) klfast_leave_out(rows, row, 0, rows->length, (char *)tile->b + lane, step);
     }
     if (!rows->mask.data) return;
-    read_tile_of(rows, group, &rows->mask, tile->mask);
+    read_tile_of(rows, group, &rows->mask, tile->mask, alone);
     rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
     if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
 }
@@ -108,19 +115,31 @@ static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile
     }
 }
 
+/* Returns how many elements all lanes have together. */
+static ptrdiff_t prepare_tile(const klfast_rows *rows, const klfast_group *group, klfast_row *told, tile_memory *tile) {
+    ptrdiff_t lanes = in_elements(rows->type, KLFAST_LINE_BYTES);
+    read_tiles(rows, group, tile, told->alone);
+    if (!told->alone) {
+        told->ahead_a = klfast_foresee(rows, group, &rows->a, 0);
+        told->ahead_b = klfast_foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
+        return rows->length * lanes;
+    }
+    fill_up(rows, tile->a, told->alone);
+    if (has_two(rows)) fill_up(rows, tile->b, told->alone);
+    told->ahead_a = told->ahead_b = (klfast_ahead){(const char *)tile, 0, 0}; /* nothing */
+    return (told->alone + lanes - 1) / lanes * lanes;
+}
+
 static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,
                       tile_memory *tile, double *results) {
     double values[KLFAST_GROUP];
-    read_tiles(rows, group, tile);
+    ptrdiff_t length = prepare_tile(rows, group, told, tile);
     const double *b = has_two(rows) ? tile->b : tile->a;
     double *out_a = rows->is_written ? out_a_of(tile) : NULL, *out_b = rows->is_written ? out_b_of(tile) : NULL;
     double *mine = klfast_results_of(group, rows, results);
-    ptrdiff_t length = rows->length * rows->unit;
     int is_direct = group->count == rows->unit && rows->label_count == 1;
-    told->ahead_a = klfast_foresee(rows, group, &rows->a, 0);
-    told->ahead_b = klfast_foresee(rows, group, has_two(rows) ? &rows->b : &rows->a, 0);
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
-        if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which);
+        if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which, told->alone);
         double *found = is_direct ? mine : values;
         unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
         for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
@@ -128,50 +147,24 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
         unsigned left = ~certain & ((1u << group->count) - 1);
         for (ptrdiff_t lane = 0; left >> lane; lane++)
             if (left >> lane & 1)
-                walk_lane(rows, tile, lane, 0, first_row(rows, group) + lane, which,
+                walk_lane(rows, tile, lane, told->alone, first_row(rows, group) + lane, which,
                           &mine[lane * rows->label_count + which]);
     }
     if (rows->is_written) write_tiles(rows, group, tile);
 }
 
-/* ---- rows that are alone: probabilities, of which nothing is written ---- */
-
-/* A row, and zeros up to the end of its last line, as the other lanes have them; returns how much that is. */
-static ptrdiff_t read_alone(const klfast_rows *rows, const klfast_array *array, double *target) {
-    ptrdiff_t size = type_size(rows->type), used = rows->length * size;
-    ptrdiff_t bytes = (used + KLFAST_LINE_BYTES - 1) / KLFAST_LINE_BYTES * KLFAST_LINE_BYTES;
-    klfast_read_row(rows, array, 0, 0, rows->length, target);
-    memset((char *)target + used, 0, (size_t)(bytes - used));
-    return in_elements(rows->type, bytes);
-}
-
-static void walk_alone(const klfast_rows *rows, const klfast_group *group, ptrdiff_t k, klfast_row *told, tile_memory *tile,
-                       double *results) {
-    double values[KLFAST_GROUP], *mine = klfast_results_of(group, rows, results) + k;
-    klfast_array a = part_of(&rows->a, group->outer, group->first + k), b = a, mask;
-    ptrdiff_t length = read_alone(rows, &a, tile->a);
-    if (has_two(rows)) {
-        b = part_of(&rows->b, group->outer, group->first + k);
-        read_alone(rows, &b, tile->b);
-    }
-    if (rows->mask.data) {
-        mask = part_of(&rows->mask, group->outer, group->first + k);
-        read_alone(rows, &mask, tile->mask);
-        rows->level->exclude[rows->type](tile->a, tile->mask, length, rows->operation->neutral);
-        if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
-    }
-    told->alone = rows->length;
-    told->ahead_a = (klfast_ahead){a.data, 0, 0};
-    told->ahead_b = (klfast_ahead){b.data, 0, 0};
-    const double *second = has_two(rows) ? tile->b : tile->a;
-    if (rows->operation->tile(values, tile->a, second, length, 1, told, NULL, NULL)) *mine = values[0];
-    else walk_lane(rows, tile, 0, rows->length, first_row(rows, group) + k, 0, mine);
-    told->alone = 0;
-}
-
 /* Whether rows take less time one by one than beside each other. */
 static int are_alone(const klfast_rows *rows, ptrdiff_t count) {
-    return rows->operation->takes_alone && 8 * count <= rows->unit;
+    return rows->operation->takes_alone && !rows->is_written && 8 * count <= rows->unit;
+}
+
+static void walk_alone(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,
+                       tile_memory *tile, double *results) {
+    klfast_group one = *group;
+    told->alone = rows->length;
+    for (one.count = 1; one.first < group->first + group->count; one.first++)
+        walk_tile(rows, &one, told, labels, tile, results);
+    told->alone = 0;
 }
 
 void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results) {
@@ -183,8 +176,7 @@ void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results)
     klfast_place_group(&group, rows, unit, 0);
     ptrdiff_t end = smaller(group.first + rows->strip, rows->row_count);
     while (group.first < end) {
-        if (are_alone(rows, group.count))
-            for (ptrdiff_t k = 0; k < group.count; k++) walk_alone(rows, &group, k, &told, &tile, results);
+        if (are_alone(rows, group.count)) walk_alone(rows, &group, &told, &labels, &tile, results);
         else walk_tile(rows, &group, &told, &labels, &tile, results);
         group.part++;
         group.first += rows->unit;
