@@ -2,9 +2,10 @@
 
 import numpy as np
 from _families import make_families
+from _full_gaussians import make_full_gaussians
 from _memory import aligned_copy, aligned_empty
 from _uses import make_uses
-from _workloads import FAMILIES, HALVES, LOGITS, ONE_ARRAY, USES
+from _workloads import FAMILIES, FULL_GAUSSIANS, HALVES, LOGITS, ONE_ARRAY, USES
 
 SEED = 20240229
 
@@ -68,6 +69,8 @@ def make_arrays(workload):
         return make_uses(generator, workload.operation, workload.shape)
     if workload.operation in FAMILIES:
         return make_families(generator, workload.operation, workload.shape)
+    if workload.operation == FULL_GAUSSIANS:
+        return make_full_gaussians(generator, workload.shape)
     make = _make_logits if workload.operation in LOGITS else _make_probabilities
     return make(generator, workload)
 

@@ -5,9 +5,10 @@ from functools import cache
 import numpy as np
 from _arrays import SEED, dtype_of, load_real, random_class_weights, random_labels, random_probabilities
 from _families import families_cases
+from _full_gaussians import full_gaussian_cases
 from _memory import aligned_copy
 from _uses import uses_cases
-from _workloads import FAMILIES, LOGITS, USES, WRITES
+from _workloads import FAMILIES, FULL_GAUSSIANS, LOGITS, USES, WRITES
 
 ACCURACY_ROWS = 4
 ACCURACY_COLUMNS = 2000
@@ -53,6 +54,8 @@ def _maker_of_cases(operation):
         return uses_cases
     if operation in FAMILIES:
         return families_cases
+    if operation == FULL_GAUSSIANS:
+        return full_gaussian_cases
     return _make_logits_cases if operation in LOGITS else PROBABILITY_CASES.get(operation, _probability_cases)
 
 

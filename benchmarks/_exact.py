@@ -12,7 +12,8 @@ import numpy as np
 from _exact_logits import exact_logits
 from _exact_uses import exact_uses
 from _families import exact_families
-from _workloads import FAMILIES, LOGITS, USES
+from _full_gaussians import exact_full_gaussians
+from _workloads import FAMILIES, FULL_GAUSSIANS, LOGITS, USES
 
 DIGITS = 40
 
@@ -48,6 +49,8 @@ def exact_results(operation, arrays, normalised, axis=-1):
             return exact_uses(operation, list(zip(*(_as_rows(array, axis) for array in arrays), strict=True)))
         if operation in FAMILIES:
             return exact_families(operation, list(zip(*(_as_rows(array, axis) for array in arrays), strict=True)))
+        if operation == FULL_GAUSSIANS:
+            return exact_full_gaussians(arrays)
         if operation in ELEMENTWISE:
             numbers = [ELEMENTWISE[operation](*numbers) for numbers in zip(*map(_as_numbers, arrays), strict=True)]
         else:

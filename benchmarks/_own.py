@@ -9,6 +9,7 @@ from _workloads import (
     ELEMENTWISE,
     FAMILIES,
     FLOATS,
+    FULL_GAUSSIANS,
     GAUSSIANS,
     LOGITS,
     PROBABILITIES,
@@ -72,6 +73,7 @@ def load_klfast(n_threads):
         "distill.topk_kl": lambda x, logprobs, ids: klfast.distill.topk_kl(logprobs, ids, x),
     }
     functions |= {name: getattr(klfast.families, name.removeprefix("families.")) for name in FAMILIES}
+    functions[FULL_GAUSSIANS] = klfast.gaussian.kl_divergence_full
     return [
         Contestant("klfast", "klfast", functions, dtypes=EVERYTHING, any_layout=True, normalises=True),
         Contestant(
@@ -117,7 +119,7 @@ def load_read(n_threads):
         return np.ones(array.nbytes // 8)
 
     names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES, *FAMILIES)
-    functions = {name: reader(name) for name in names}
+    functions = {name: reader(name) for name in (*names, FULL_GAUSSIANS)}
     options = {"dtypes": EVERYTHING, "any_layout": True, "is_baseline": True}
     return [Contestant("read", "klfast", functions, as_doubles, **options)]
 

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from _contestant import EVERYTHING, Contestant, chosen, with_out
 from _families import textbook, torch_families
+from _full_gaussians import numpy_full_gaussian, torch_full_gaussian
 from _logits_jax import jax_logits
 from _logits_numpy import numpy_logits, scipy_logits
 from _logits_torch import torch_logits
@@ -17,7 +18,7 @@ from _own import OWN_LOADERS
 from _uses_jax import jax_uses
 from _uses_numpy import numpy_uses
 from _uses_torch import torch_uses
-from _workloads import ELEMENTWISE, FLOATS, HALVES
+from _workloads import ELEMENTWISE, FLOATS, FULL_GAUSSIANS, HALVES
 
 
 def load_numpy(n_threads):
@@ -38,7 +39,7 @@ def load_numpy(n_threads):
         "rel_entr": lambda p, q: p * np.log(p / q),
         "kl_div": lambda p, q: p * np.log(p / q) - p + q,
     } | numpy_logits()
-    functions |= numpy_uses()
+    functions |= numpy_uses() | {FULL_GAUSSIANS: numpy_full_gaussian}
     return [Contestant("numpy", "numpy", functions, dtypes=EVERYTHING, any_layout=True, temporaries=3, threads="1")]
 
 
@@ -130,7 +131,7 @@ def load_torch(n_threads):
         Contestant(
             "torch",
             "torch",
-            functions | torch_logits() | torch_uses() | torch_families(),
+            functions | torch_logits() | torch_uses() | torch_families() | {FULL_GAUSSIANS: torch_full_gaussian()},
             dtypes=(*FLOATS, *HALVES),
             any_layout=True,
             **common,
@@ -176,6 +177,7 @@ def load_jax(n_threads):
         "kl_divergence": along_axis(lambda p, q, axis=-1: optax.losses.kl_divergence(jnp.log(q), p, axis=axis))
     }
     logits = {name: along_axis(function) for name, function in jax_logits().items()}
+    # not of full covariances: jax 0.10 does not come back from some hundreds of small matrices with two cores
     uses = {name: compiled(function) for name, function in (jax_uses() | textbook(jnp, special)).items()}
     widened = {name: along_axis(function) for name, function in jax_logits(jnp.float32).items()}
     common = {"convert": convert, "any_layout": True, "threads": "its own choice"}

@@ -39,6 +39,7 @@ ESTIMATES = ("rlhf.kl_estimate k1", "rlhf.kl_estimate k2", "rlhf.kl_estimate k3"
 GAUSSIANS = ("gaussian.kl_standard_normal", "gaussian.kl_standard_normal_value_and_grad")
 DISTILLATION = ("distill.topk", "distill.topk_kl")
 USES = (*ESTIMATES, *GAUSSIANS, *DISTILLATION)
+FULL_GAUSSIANS = "gaussian.kl_divergence_full"  # means, and covariances of so many dimensions
 TOP = 64  # how many classes a teacher keeps
 
 # Closed forms: parameters of two distributions, element by element; those of Dirichlet distributions lie in rows.
@@ -120,6 +121,7 @@ SERIES = (
     (GAUSSIANS, ("float32",), LATENTS, {}),
     (ELEMENT_FAMILIES, ("float64",), {(10,): "quick", (100_000,): "quick", (1_000_000,): "default"}, {}),
     (("families.kl_dirichlet",), ("float64",), BATCH | {(1000, 100): "quick", (100_000, 10): "default"}, {}),
+    ((FULL_GAUSSIANS,), ("float64",), {(1, 4): "quick", (2000, 16): "quick", (20_000, 4): "default", (200, 64): "default"}, {}),
     (DISTILLATION, ("float32",), {(16, 8192): "quick"} | TOKENS, {}),
 )
 
