@@ -43,6 +43,8 @@ def means_and_covariances(mean1, cov1, mean2, cov2):
                 f"but mean1 {inputs[0].array.shape} has {inputs[0].array.shape[-1]}"
             )
     batches = [one.array.shape[: -2 if one.name.startswith("cov") else -1] for one in inputs]
+    if batches.count(batches[0]) == len(batches):
+        return inputs, batches[0]
     try:
         return inputs, np.broadcast_shapes(*batches)
     except ValueError as error:
@@ -52,7 +54,7 @@ def means_and_covariances(mean1, cov1, mean2, cov2):
 
 def covariances(argument, matrices, n_threads):
     """Matrices that hold NaN or infinite numbers are no mistake: their results are NaN."""
-    if not np.array_equal(matrices, np.swapaxes(matrices, -1, -2)):
+    if not (matrices == matrices.swapaxes(-1, -2)).all():
         _symmetric(argument, matrices)
     size = matrices.shape[-1]
     place = _kernels.first_indefinite(matrices.reshape(-1, size, size), n_threads) if matrices.size else None

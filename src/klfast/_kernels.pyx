@@ -110,7 +110,7 @@ BFLOAT16_ELEMENTS = {name: number - 2 * UINT16 + 2 * BRAIN for name, number in E
 
 # ---- the rows of a call, shared out over threads ----
 
-# Rows up to this length are computed side by side, where the operation has a way to.
+# Rows of logits up to this length are computed side by side, where the operation has a way to.
 SHORT_ROW = KLFAST_SHORT_ROW
 
 # Below this many elements a call is not worth waking threads for.

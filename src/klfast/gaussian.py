@@ -282,6 +282,8 @@ def kl_divergence_full(mean1, cov1, mean2, cov2, *, base=None, out=None, n_threa
 
 def _places(shape, batch):
     """For each element of the batch the number of the one that it is broadcast from."""
+    if shape == batch:
+        return np.arange(math.prod(batch))
     return np.ascontiguousarray(np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), batch)).reshape(-1)
 
 
@@ -289,7 +291,10 @@ def _numbers(one):
     """As float64, one behind the other and aligned; what a masked array hides is NaN."""
     if one.masked is not None:
         return np.where(one.masked, np.nan, one.numbers().astype(np.float64))
-    return np.require(one.numbers(), np.float64, "CA")
+    numbers, flags = one.numbers(), one.array.flags
+    if numbers.dtype == np.float64 and flags.c_contiguous and flags.aligned:
+        return np.asarray(numbers)
+    return np.require(numbers, np.float64, "CA")
 
 
 def _read(named, axis, where, dtype, check):
