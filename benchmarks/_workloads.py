@@ -82,10 +82,12 @@ SERIES = (
         BATCH
         | {
             (10,): "quick",  # the cost of one call
+            (100,): "quick",
             (100_000,): "quick",  # in cache
             (1000, 100): "quick",
             (10_000_000,): "default",  # out of cache
             (10_000, 1000): "default",
+            (50_000, 200): "default",
             (100_000, 100): "default",
             (1_000_000, 10): "default",
             (100_000_000,): "full",
@@ -98,7 +100,7 @@ SERIES = (
     (("kl_divergence",), HALVES, TABLE, {}),
     (("kl_divergence",), ("int32", "int64"), TABLE, {}),
     (("kl_divergence where",), FLOATS, TABLE, {}),
-    (("js_divergence",), FLOATS, {(1000, 100): "quick"} | TABLE, {}),
+    (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
     (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | SHORT, {}),

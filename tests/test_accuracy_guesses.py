@@ -62,16 +62,8 @@ def test_a_guess_that_is_far_off_costs_no_digit(operation, dtype, heavy, length,
 
 LOGIT_OPERATIONS = ("kl_divergence", "js_divergence")
 LOGIT_BOUNDS = {"float32": 2.0**-21, "float64": 2.0**-49}
-SPREADS = (
-    0.6,
-    1.0,
-    1.5,
-    1.9,
-    2.0,
-    2.1,
-    2.5,
-    4.0,
-)  # of x - y: the KL is about half the square, and at 2 the formula changes
+# Of x - y. The KL is about half the square, and where that is 2 the formula changes.
+SPREADS = (0.6, 1.0, 1.5, 1.9, 2.0, 2.1, 2.5, 4.0)
 
 
 @functools.cache

@@ -65,6 +65,15 @@ def test_short_rows_have_the_bits_of_each_alone(function, options, level, dtype)
         assert_same_bits(columns.astype(np.float64), whole.astype(np.float64))
 
 
+def assert_same_in_any_company(level, function, arrays, options):
+    """All rows together, some of them, and each by itself."""
+    whole = call(level, function, *arrays, **options)
+    for count in (2, 3, 5, 16, 18, 33):
+        assert_same_bits(call(level, function, *(array[:count] for array in arrays), **options), whole[:count])
+    singly = [call(level, function, *(array[k] for array in arrays), **options) for k in range(ROWS)]
+    assert_same_bits(np.array(singly), whole)
+
+
 def weights(length, kind, dtype):
     """Rows of positive weights; or with zeros, some that no row shares, or with what a tile leaves to others."""
     random = np.random.default_rng(length)
@@ -87,16 +96,8 @@ def weights(length, kind, dtype):
 def test_a_row_has_the_same_bits_in_any_company(function, options, level, dtype, kind):
     for length in (*range(1, 12), 16, 17, 31, 33, 64, 67, 128, 129, 145, 190, 256, 257):
         arrays = weights(length, kind, dtype)[: 1 if function == "entropy" else 2]
-        whole = call(level, function, *arrays, **options)
-        for count in (2, 3, 5, 16, 18, 33):
-            part = call(level, function, *(array[:count] for array in arrays), **options)
-            assert_same_bits(part, whole[:count])
-        singly = [call(level, function, *(array[k] for array in arrays), **options) for k in range(ROWS)]
-        assert_same_bits(np.array(singly), whole)
-        where = np.arange(length) % 3 < 2
-        whole = call(level, function, *arrays, where=where, **options)
-        singly = [call(level, function, *(array[k] for array in arrays), where=where, **options) for k in range(ROWS)]
-        assert_same_bits(np.array(singly), whole)
+        assert_same_in_any_company(level, function, arrays, options)
+        assert_same_in_any_company(level, function, arrays, options | {"where": np.arange(length) % 3 < 2})
 
 
 LOGITS = (
@@ -141,13 +142,5 @@ def test_a_row_of_logits_has_the_same_bits_in_any_company(function, options, lev
             ids = np.stack([ids, (ids + 1) % length], axis=-1)
         second = y if "divergence" in function else ids
         arrays = (x,) if function in ("logits.entropy", "logits.logsumexp") else (x, second)
-        whole = call(level, function, *arrays, **options)
-        for count in (2, 17, 18):
-            part = call(level, function, *(array[:count] for array in arrays), **options)
-            assert_same_bits(part, whole[:count])
-        singly = [call(level, function, *(array[k] for array in arrays), **options) for k in range(ROWS)]
-        assert_same_bits(np.array(singly), whole)
-        where = np.arange(length) % 3 < 2
-        whole = call(level, function, *arrays, where=where, **options)
-        singly = [call(level, function, *(array[k] for array in arrays), where=where, **options) for k in range(ROWS)]
-        assert_same_bits(np.array(singly), whole)
+        assert_same_in_any_company(level, function, arrays, options)
+        assert_same_in_any_company(level, function, arrays, options | {"where": np.arange(length) % 3 < 2})

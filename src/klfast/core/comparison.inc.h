@@ -88,7 +88,6 @@ static ALWAYS_INLINE void F(comparison_step)(F(sweep) *local, const REAL *restri
     memcpy(row->second + start, second, sizeof second);
 }
 
-
 static ALWAYS_INLINE void F(comparison_sweep)(F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
                                               const F(constants) *row, const int kind) {
     F(sweep) local;

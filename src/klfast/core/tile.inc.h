@@ -15,8 +15,9 @@ typedef struct {
 
 /* What was watched for in any lane counts for the row. */
 static ALWAYS_INLINE void F(watch_row)(F(sweep) *sums, const klfast_row *told) {
-    for (int half = LANES / 2; told->alone && half > 0; half /= 2) F(halve_watch)(sums, half, 1);
-    for (int j = 1; told->alone && j < LANES; j++) {
+    if (!told->alone) return;
+    for (int half = LANES / 2; half > 0; half /= 2) F(halve_watch)(sums, half, 1);
+    for (int j = 1; j < LANES; j++) {
         sums->lowest[j] = sums->lowest[0];
         sums->largest[j] = sums->largest[0];
         sums->sign[j] = sums->sign[0];
