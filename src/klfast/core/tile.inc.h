@@ -112,35 +112,89 @@ static AS_WRITTEN void F(tile_raw_gaps)(F(sweep) *s, const REAL *p, const REAL *
     F(tile_gaps)(s, p, q, length, row, told, 1, F(RAW));
 }
 
-/* The same for the cross-entropy, always careful: the one q above `limit` is set aside. The sums, also that of p, go to `tile`.
- * Floats are added up as doubles at once: of the four units that are promised, the logarithm may take three. */
-static NOINLINE void F(tile_cross_terms)(F(tile_sums) *tile, F(sweep) *sums, const REAL *p, const REAL *q, ptrdiff_t length,
-                                         const F(constants) *row, const klfast_row *told) {
-    REAL term[LANES * KLFAST_SHORT_DISTRIBUTION], rest[LANES * KLFAST_SHORT_DISTRIBUTION];
-    F(sweep) local;
-    F(begin_watch)(&local);
-    for (ptrdiff_t i = 0; i < length; i += LANES) {
-        F(prefetch_line)(&row->ahead_p, i);
-        F(prefetch_line)(&row->ahead_q, i);
+/* The same for the cross-entropy. `same`: q is p. For a zero 1 stands, put there bit by bit: of a comparison and a choice GCC
+ * makes two choices, one for integers. What a negative entry becomes does not matter, as its sign is seen. */
+static ALWAYS_INLINE void F(cross_lines)(F(sweep) *restrict local, REAL *restrict term, const REAL *restrict p,
+                                         const REAL *restrict q, const F(constants) *restrict row, const int lines,
+                                         const int same) {
+    FULLY_UNROLLED
+    for (int k = 0; k < lines; k++) {
+        const int at = k * LANES;
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            REAL b = q[i + j], other = b > 0 ? b : 1, large = b > row->limit[j] ? b : 0;
+            REAL b = q[at + j];
+            INTEGER bits = F(bits)(b);
+            REAL other = F(from_bits)(bits | (-(INTEGER)(bits == 0) & F(bits)(1)));
             REAL log_ratio = F(log_ratio)(row->c[j], other);
-            term[i + j] = CARRY ? p[i + j] * log_ratio : log_ratio;
-            rest[i + j] = b > row->limit[j] ? 0 : b;
-            local.largest[j] = large > local.largest[j] ? large : local.largest[j];
+            term[at + j] = CARRY ? (same ? b : p[at + j]) * log_ratio : log_ratio;
+            local->largest[j] = b > local->largest[j] ? b : local->largest[j];
+            local->lowest[j] = other < local->lowest[j] ? other : local->lowest[j];
+            local->sign[j] |= same ? bits : F(bits)(p[at + j]) | bits;
+            if (!same) local->impossible[j] |= (bits - 1) & ~(F(bits)(p[at + j]) - 1);
         }
-        F(watch_part)(&local, p + i, q + i, 1);
+    }
+}
+
+static ALWAYS_INLINE void F(cross_terms)(F(sweep) *sums, REAL *restrict term, const REAL *restrict p, const REAL *restrict q,
+                                         ptrdiff_t length, const F(constants) *restrict row, const klfast_row *told,
+                                         const int same) {
+    F(sweep) local;
+    ptrdiff_t i = 0;
+    F(begin_watch)(&local);
+    for (; i + STEP <= length; i += STEP) {
+        F(prefetch_step)(&row->ahead_p, i);
+        if (!same) F(prefetch_step)(&row->ahead_q, i);
+        F(cross_lines)(&local, term + i, p + i, q + i, row, STEP / LANES, same);
+    }
+    for (; i < length; i += LANES) {
+        F(prefetch_line)(&row->ahead_p, i);
+        if (!same) F(prefetch_line)(&row->ahead_q, i);
+        F(cross_lines)(&local, term + i, p + i, q + i, row, 1, same);
     }
     F(store_watch)(sums, &local);
     F(watch_row)(sums, told);
-    F(wide_line_sums)(tile->mass, p, length, told);
+}
+
+static NOINLINE void F(tile_entropy_terms)(F(sweep) *sums, REAL *term, const REAL *p, ptrdiff_t length,
+                                           const F(constants) *row, const klfast_row *told) {
+    F(cross_terms)(sums, term, p, p, length, row, told, 1);
+}
+static NOINLINE void F(tile_cross_terms)(F(sweep) *sums, REAL *term, const REAL *p, const REAL *q, ptrdiff_t length,
+                                         const F(constants) *row, const klfast_row *told) {
+    F(cross_terms)(sums, term, p, q, length, row, told, 0);
+}
+
+/* The sum of q without the one above the limit. */
+static NOINLINE void F(sum_rest)(double *result, const REAL *q, ptrdiff_t length, const REAL *limit, const klfast_row *told) {
+    REAL rest[LANES * KLFAST_SHORT_DISTRIBUTION];
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) rest[i + j] = q[i + j] > limit[j] ? 0 : q[i + j];
+    }
+    F(wide_line_sums)(result, rest, length, told);
+}
+
+/* All sums of a cross-entropy; that of q (`second`) is there already, and what is above `limit` is taken out of it. Floats are
+ * added up as doubles at once: of the four units that are promised, the logarithm may take three. */
+static ALWAYS_INLINE void F(tile_cross_sums)(F(tile_sums) *tile, F(sweep) *sums, const REAL *p, const REAL *q,
+                                             ptrdiff_t length, const F(constants) *row, const klfast_row *told) {
+    REAL term[LANES * KLFAST_SHORT_DISTRIBUTION];
+    int any_large = 0;
+    if (p == q) F(tile_entropy_terms)(sums, term, p, length, row, told);
+    else F(tile_cross_terms)(sums, term, p, q, length, row, told);
+    if (p == q) memcpy(tile->mass, tile->second, sizeof tile->mass);
+    else F(wide_line_sums)(tile->mass, p, length, told);
 #if CARRY
     F(wide_line_sums)(tile->first, term, length, told);
 #else
     F(wide_line_products)(tile->first, p, term, length, told);
 #endif
-    F(wide_line_sums)(tile->second, rest, length, told);
+    for (int j = 0; j < LANES; j++) {
+        int is_large = sums->largest[j] > row->limit[j];
+        any_large |= is_large;
+        sums->largest[j] = is_large ? sums->largest[j] : 0;
+    }
+    if (any_large) F(sum_rest)(tile->second, q, length, row->limit, told);
 }
 
 /* KL = first/p - (w - log(1 + w)) with w = -second/p, which is next to nothing. */
@@ -194,7 +248,6 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
 static unsigned F(tile_cross_entropy)(double *result, const void *p, const void *q, ptrdiff_t length,
                                    ptrdiff_t count, const klfast_row *told, void *out_a, void *out_b) {
     (void)count, (void)out_a, (void)out_b;
-    double q_sum[LANES];
     REAL lowest[LANES];
     F(constants) row;
     F(sweep) sums;
@@ -202,14 +255,14 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     int certain[LANES];
     row.ahead_p = told->ahead_a;
     row.ahead_q = told->ahead_b;
-    F(wide_line_sums)(q_sum, q, length, told);
+    F(wide_line_sums)(tile.second, q, length, told);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
-        row.c[j] = (REAL)q_sum[j];
+        row.c[j] = (REAL)tile.second[j];
         row.limit[j] = (REAL)LARGE_SHARE * row.c[j];
         lowest[j] = ((row.c[j] >= SMALLEST_NORMAL) & ((double)row.c[j] <= HIGHEST_SUM)) ? SMALLEST_NORMAL : NAN;
     }
-    F(tile_cross_terms)(&tile, &sums, p, q, length, &row, told);
+    F(tile_cross_sums)(&tile, &sums, p, q, length, &row, told);
     F(tile_judge)(&tile, &sums, lowest);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
@@ -258,6 +311,7 @@ static unsigned F(tile_raw_cross_entropy)(double *result, const void *p, const v
     F(constants) row = F(same_constants)(1, 0, INFINITY, p, q, told);
     F(sweep) sums;
     F(tile_sums) tile;
-    F(tile_cross_terms)(&tile, &sums, p, q, length, &row, told);
+    F(wide_line_sums)(tile.second, q, length, told);
+    F(tile_cross_sums)(&tile, &sums, p, q, length, &row, told);
     return F(tile_raw_result)(result, &tile, &sums, SMALLEST_NORMAL, 0);
 }
