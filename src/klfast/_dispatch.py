@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from klfast import _checks, _kernels, _layout, _threads
+from klfast import _checks, _kernels, _layout, _terms, _threads
 
 OPERATIONS, SHORT_ROW = _kernels.OPERATIONS, _kernels.SHORT_ROW
 NO_PARAMETERS = {}
@@ -232,7 +232,7 @@ def safe_type(parameters):
     return None if 1e-4 <= temperature <= 1e4 and not parameters.get("softcap") else "float64"
 
 
-# How many elements go through a buffer at a time, where an array cannot be read or written as it is.
+# How many elements go through numpy's buffers at a time, where the kernels do not read and write an array themselves.
 BUFFERED = 2**17
 
 
@@ -250,7 +250,7 @@ def each(operation, named, out, where, n_threads, dtype):
     if out is not None:
         _checks.output(out, shape, named_arrays(inputs, chosen), result_type)
     result = np.zeros(shape, result_type) if out is None else out
-    if result.size:
+    if result.size and not _terms.each(operation, inputs, chosen, result, n_threads):
         for numbers, mask, target in _layout.chunks(inputs, chosen, result, compute, BUFFERED):
             _kernels.elementwise(_kernels.ELEMENTWISE[operation], numbers[0], numbers[-1], mask, target, n_threads)
     return result if out is not None or shape else result[()]

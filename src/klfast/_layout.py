@@ -180,6 +180,21 @@ def _common_type(*types):
     return result.newbyteorder("="), np.result_type(result, np.float32)
 
 
+def by_stride(arrays):
+    """The arrays, with their axes in the order in which most of them lie in memory, neighbours last."""
+    axes = range(arrays[0].ndim)
+    steps = [sum([abs(array.strides[axis]) for array in arrays]) for axis in axes]
+    order = sorted(axes, key=steps.__getitem__, reverse=True)
+    return [array.transpose(order) for array in arrays]
+
+
+def tail(arrays):
+    """(the last axes, as many as one stride describes in every array; how many tasks there are where these are the rows)"""
+    begin = _longest_tail(arrays, arrays[0].ndim)
+    outer_begin = _longest_tail(arrays, _longest_tail(arrays, begin))
+    return tuple(range(begin, arrays[0].ndim)), math.prod(arrays[0].shape[:outer_begin])
+
+
 def chunks(inputs, mask, result, compute, size):
     """Yield contiguous pieces (numbers, mask, out) of all arrays, in the type to compute with, and write `out` back.
 

@@ -2,7 +2,8 @@
 
 TERMS = {"k1": TERMS_K1, "k2": TERMS_K2, "k3": TERMS_K3, "abs": TERMS_ABS, "k1_grad": TERMS_K1_GRAD,
          "k2_grad": TERMS_K2_GRAD, "k3_grad": TERMS_K3_GRAD, "abs_grad": TERMS_ABS_GRAD, "ratio_stats": TERMS_RATIO_STATS,
-         "gaussian": TERMS_GAUSSIAN, "gaussian_grad": TERMS_GAUSSIAN_GRAD, "gaussian_pair": TERMS_GAUSSIAN_PAIR}
+         "gaussian": TERMS_GAUSSIAN, "gaussian_grad": TERMS_GAUSSIAN_GRAD, "gaussian_pair": TERMS_GAUSSIAN_PAIR,
+         "entr": TERMS_ENTR, "rel_entr": TERMS_REL_ENTR, "kl_div": TERMS_KL_DIV}
 
 # Of rows of any lengths: what is shared out over threads.
 PIECE = TERM_PIECE
@@ -85,12 +86,14 @@ cdef int walk_terms(klfast_term_call *call, double *results, int n_threads) exce
     cdef walked_terms common = walked_terms(call, NULL, results, NULL)
     call.rows.level = chosen
     klfast_plan_terms(call)
+    # only long rows are left in pieces
+    cdef Py_ssize_t n_states = call.pieces if call.offsets != NULL or call.pieces_of_row > 1 else 1
     if call.offsets == NULL and call.rows.outer_count * call.rows.row_count * call.rows.length < LITTLE_WORK:
         n_threads = 1
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, call.pieces))
     try:
         common.scratch = <char *> PyMem_Malloc(call.scratch_bytes * n_threads)
-        common.states = <klfast_term_state *> PyMem_Malloc(call.pieces * sizeof(klfast_term_state))
+        common.states = <klfast_term_state *> PyMem_Malloc(n_states * sizeof(klfast_term_state))
         if common.scratch == NULL or common.states == NULL:
             raise MemoryError()
         with nogil:

@@ -56,6 +56,32 @@ def terms(
     return _in_order(operation, results.reshape((*kept, fields)))
 
 
+# Elements that lie one stride apart, and elements of a call, from which on the kernels read them faster than numpy's iterator.
+LEAST_ROW, LEAST_TASK = 32, 2**14
+
+
+def each(operation, inputs, chosen, result, n_threads):
+    """Writes one result for each element, where `chosen` is True; False, and nothing is written, where the arrays would come
+    to too many small calls. Everything is checked.
+    """
+    if result.size < LEAST_TASK:
+        return False
+    arrays, elements, compute = _layout.readable(inputs)
+    written, element = _layout.writable(result)
+    given = [*arrays, written] if chosen is None else [*arrays, written, chosen]
+    moved = _layout.by_stride(given)
+    arrays, written, mask = moved[: len(arrays)], moved[len(arrays)], None if chosen is None else moved[-1]
+    axes, count = _layout.tail(moved)
+    kept = _layout.result_shape(written.shape, axes, False)
+    if result.size < LEAST_ROW * math.prod(kept) or result.size < LEAST_TASK * count:
+        return False
+    nothing = np.empty((1, 1))  # no sums are wanted
+    for task in _layout.tasks(arrays, mask, axes, np.empty((*kept, 0)), [written]):
+        how = task.shape, task.arrays, elements, task.mask, task.outputs, (element,)
+        _kernels.terms(_kernels.TERMS[operation], compute, *how, nothing, n_threads, {})
+    return True
+
+
 def quick_terms(operation, arrays, mask, n_threads, parameters, written=(), factor=None):
     """(the numbers of every row, the arrays that the terms went to) of contiguous arrays along their last axis; None if
     something is out of the ordinary: see `_kernels.quick_terms`.

@@ -226,3 +226,17 @@ ELEMENTWISE_LOOP(rel_entr_f64, double, REL_ENTR)
 ELEMENTWISE_LOOP(kl_div_f32, float, KL_DIV)
 ELEMENTWISE_LOOP(kl_div_f64, double, KL_DIV)
 #undef ELEMENTWISE_LOOP
+
+/* The same as terms, which are read and written in any layout. */
+#define ELEMENTWISE_TERMS(NAME) \
+    static void terms_##NAME(const klfast_term_block *block, double *sums) { \
+        (void)sums; \
+        NAME(block->value[0], block->input[0], block->input[1], block->mask, block->length); \
+    }
+ELEMENTWISE_TERMS(entr_f32)
+ELEMENTWISE_TERMS(entr_f64)
+ELEMENTWISE_TERMS(rel_entr_f32)
+ELEMENTWISE_TERMS(rel_entr_f64)
+ELEMENTWISE_TERMS(kl_div_f32)
+ELEMENTWISE_TERMS(kl_div_f64)
+#undef ELEMENTWISE_TERMS

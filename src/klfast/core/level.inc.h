@@ -225,7 +225,9 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
 #define across_none_f32 NULL
 #define across_none_f64 NULL
 #define TERMS(NAME, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, IS_SQUARE, WRITTEN) \
-    {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, IS_SQUARE, WRITTEN}
+    {{terms_##NAME##_f32, terms_##NAME##_f64}, INPUTS, VALUES, SUMMED, LARGEST, IS_TOKENS, IS_SQUARE, WRITTEN, 0}
+#define ELEMENTS_AS_TERMS(NAME, INPUTS) \
+    {.compute = {terms_##NAME##_f32, terms_##NAME##_f64}, .inputs = INPUTS, .values = 1, .is_kept = 1}
 /* In the order of the element types in kernels.h. */
 #define READER(NAME, TYPE) read_##NAME##_##TYPE, read_##NAME##_swapped_##TYPE
 #define STORER(NAME, TYPE) store_##NAME##_##TYPE, store_##NAME##_swapped_##TYPE
@@ -293,7 +295,10 @@ const klfast_level KLFAST_LEVEL = {
               [TERMS_RATIO_STATS] = TERMS(ratio_stats, 2, 6, 5, 2, 1, 0, TERM_VALUES),
               [TERMS_GAUSSIAN] = TERMS(gaussian, 2, 1, 1, 0, 0, 0, TERM_VALUES),
               [TERMS_GAUSSIAN_GRAD] = TERMS(gaussian_grad, 2, 3, 1, 0, 0, 0, 1),
-              [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, 0, TERM_VALUES)},
+              [TERMS_GAUSSIAN_PAIR] = TERMS(gaussian_pair, 4, 1, 1, 0, 0, 0, TERM_VALUES),
+              [TERMS_ENTR] = ELEMENTS_AS_TERMS(entr, 1),
+              [TERMS_REL_ENTR] = ELEMENTS_AS_TERMS(rel_entr, 2),
+              [TERMS_KL_DIV] = ELEMENTS_AS_TERMS(kl_div, 2)},
     .family = {[FAMILY_BERNOULLI] = family_bernoulli,
                [FAMILY_BERNOULLI_LOGITS] = family_bernoulli_logits,
                [FAMILY_POISSON] = family_poisson,

@@ -230,7 +230,7 @@ static void store_row(const klfast_term_call *call, const slice *row, const klfa
         rows->level->scale_terms[rows->type](is_direct ? target : values, values, mask, row->length, *factor);
         if (is_direct) return;
     }
-    rows->level->store[rows->type][array->element](target, array->stride, values, row->length);
+    store_chosen(rows, array, target, call->operation->is_kept ? mask : NULL, values, row->length);
 }
 
 static int is_stored(const klfast_term_call *call, const slice *part, const klfast_term_block *block, int k) {

@@ -1,5 +1,6 @@
-/* Terms: one number (or several) for each element, added up along rows. Estimators of KL from log-probabilities of tokens, and
- * KL of Gaussians. What one call is, and how the table of a level names what computes it. */
+/* Terms: one number (or several) for each element, added up along rows. Estimators of KL from log-probabilities of tokens,
+ * and KL of Gaussians; and the functions of elements, of which nothing is added up. What one call is, and how the table of a
+ * level names what computes it. */
 #ifndef KLFAST_TERMS_H
 #define KLFAST_TERMS_H
 
@@ -18,6 +19,9 @@ enum {
     TERMS_GAUSSIAN,
     TERMS_GAUSSIAN_GRAD,
     TERMS_GAUSSIAN_PAIR,
+    TERMS_ENTR,
+    TERMS_REL_ENTR,
+    TERMS_KL_DIV,
     TERM_OPERATIONS,
 };
 
@@ -50,6 +54,7 @@ typedef struct {
     int is_tokens; /* how many elements count, and which is the last of them, comes behind these */
     int is_square; /* the terms are of the size of r^2 where r = input 1 - input 0 is small, and may sink below the range */
     int written;   /* the outputs take the values from this one on */
+    int is_kept;   /* where the mask is 0 outputs keep what they hold; else they are set to 0 there */
 } klfast_term_operation;
 
 #endif

@@ -70,4 +70,16 @@ static void *place_output(const klfast_term_call *call, const slice *part, const
     return is_direct ? (char *)begin_of(array, call, part) : scratch;
 }
 
+/* Values -> their places in an output; those only where `chosen`, unless it is NULL, is not 0. */
+static void store_chosen(const klfast_rows *rows, const klfast_array *array, char *target, const char *chosen,
+                         const char *values, ptrdiff_t length) {
+    void (*store)(char *, ptrdiff_t, const void *, ptrdiff_t) = rows->level->store[rows->type][array->element];
+    for (ptrdiff_t begin = 0, end; begin < length; begin = end + 1) {
+        end = chosen ? begin : length;
+        while (end < length && chosen[end]) end++;
+        if (end > begin)
+            store(target + begin * array->stride, array->stride, values + begin * type_size(rows->type), end - begin);
+    }
+}
+
 #endif
