@@ -103,6 +103,7 @@ SERIES = (
     (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
+    (ELEMENTWISE, HALVES, {(10_000_000,): "default"}, {}),
     (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | SHORT, {}),
     (("logits.cross_entropy",), HALVES, TOKENS, {}),
     (("logits.cross_entropy",), ("float32",), {(32, 100, 64, 64): "default"}, {"axis": 1}),
