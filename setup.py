@@ -6,6 +6,7 @@ KLFAST_OPENMP=0 builds without OpenMP, 1 insists on it, auto (the default) takes
 import glob
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,8 @@ class BuildKernels(build_ext):
             extension.extra_objects += [future.result() for future in (*kernels, module)]
         extension.depends, extension.sources = extension.extra_objects, []  # all that is left is to link
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
+        if sys.platform == "linux" and not self.inplace:  # names of static functions: for profiles of a build in place only
+            extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extension(extension)
 
     def _compile_kernels(self, name, flags):

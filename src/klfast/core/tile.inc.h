@@ -141,7 +141,8 @@ static ALWAYS_INLINE void F(cross_terms)(F(sweep) *sums, REAL *restrict term, co
     F(sweep) local;
     ptrdiff_t i = 0;
     F(begin_watch)(&local);
-    for (; i + STEP <= length; i += STEP) {
+    /* one line at a time is enough without FMA, and leaves the library smaller */
+    for (; KLFAST_FMA && i + STEP <= length; i += STEP) {
         F(prefetch_step)(&row->ahead_p, i);
         if (!same) F(prefetch_step)(&row->ahead_q, i);
         F(cross_lines)(&local, term + i, p + i, q + i, row, STEP / LANES, same);
