@@ -42,7 +42,7 @@ def as_input(name, value, dtype=None):
     if type(value) is np.ndarray and dtype is None and value.dtype.char in PLAIN:
         return Input(name, value, False, None, value.dtype)  # all that follows, and small calls feel every step
     array = _as_array(name, value)
-    masked = np.ma.getmask(array) if isinstance(array, np.ma.MaskedArray) else np.ma.nomask
+    masked = hidden(array)
     array = np.asarray(array)
     given = array.dtype
     is_bfloat16 = _layout.is_bfloat16(given)
@@ -56,7 +56,15 @@ def as_input(name, value, dtype=None):
         raise TypeError(
             f"{name}: dtype {array.dtype} has more digits than the results would keep; convert it to float64"
         )
-    return Input(name, array, is_bfloat16 or dtype is not None, None if masked is np.ma.nomask else masked, given)
+    return Input(name, array, is_bfloat16 or dtype is not None, masked, given)
+
+
+def hidden(array):
+    """Where a masked array hides entries; None if it is none, or hides nothing."""
+    if type(array) is np.ndarray:  # so that numpy.ma, which takes as long to import as all of klfast, need not be
+        return None
+    mask = np.ma.getmask(array)
+    return None if mask is np.ma.nomask else mask
 
 
 def _as_array(name, value):

@@ -23,9 +23,9 @@ HIDDEN = -1
 def class_ids(name, value, shape, n_classes, ignored):
     """`labels`, and which id is ignored; those that a masked array hides are, too."""
     array = _checks._as_array(name, value)
-    hidden = np.ma.getmask(array)
+    hidden = _checks.hidden(array)
     array, are_classes = labels(name, array, shape, n_classes, ignored, hidden)
-    if hidden is np.ma.nomask:
+    if hidden is None:
         return array, are_classes, ignored
     if ignored is not None:
         hidden = hidden | (array == ignored)
@@ -33,20 +33,20 @@ def class_ids(name, value, shape, n_classes, ignored):
     return np.where(hidden, no_class, array.astype(np.int64)), False, no_class
 
 
-def labels(name, target, shape, n_classes, ignored, hidden=np.ma.nomask):
+def labels(name, target, shape, n_classes, ignored, hidden=None):
     """Class ids as they are, one for each place of `shape`; and whether each is that of a class."""
     array = np.asarray(target)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: dtype {array.dtype} is not an integer type; class ids are integers")
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape} is not {shape}, the shape of x without its class axis")
-    if array.size and hidden is np.ma.nomask and _are_below(n_classes, array):  # nearly always, and soon seen
+    if array.size and hidden is None and _are_below(n_classes, array):  # nearly always, and soon seen
         return array, True
     what = f"is outside 0 to {n_classes - 1}" if n_classes else "cannot be, for there is no class"
     offends = (array < 0) | (array >= n_classes)
     if ignored is not None:
         offends &= array != ignored
-    if hidden is not np.ma.nomask:
+    if hidden is not None:
         offends &= ~hidden
     _checks._first_offence(name, array, offends, what, IndexError)
     return array, False
