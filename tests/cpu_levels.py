@@ -25,16 +25,27 @@ _asking = threading.Lock()
 
 def call(level, function, *arrays, **keywords):
     """klfast.<function>(*arrays, **keywords) at that level; `function` may have a dot in it."""
+    (result,) = call_each(level, function, [arrays], **keywords)
+    return result
+
+
+def call_each(level, function, calls, **keywords):
+    """What `call` returns for each of several lists of arrays, which travel together: that takes longer than a small call."""
     if level == _kernels.cpu_target():
-        return operator.attrgetter(function)(klfast)(*arrays, **keywords)
+        return _results(function, calls, keywords)
     with _asking:
         process = _helper(level)
-        pickle.dump((function, arrays, keywords), process.stdin)
+        pickle.dump((function, calls, keywords), process.stdin)
         process.stdin.flush()
         outcome = pickle.load(process.stdout)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def _results(function, calls, keywords):
+    function = operator.attrgetter(function)(klfast)
+    return [function(*arrays, **keywords) for arrays in calls]
 
 
 @functools.cache
@@ -57,11 +68,11 @@ def _serve():
     answers.flush()
     while True:
         try:
-            function, arrays, keywords = pickle.load(sys.stdin.buffer)
+            function, calls, keywords = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:
-            outcome = operator.attrgetter(function)(klfast)(*arrays, **keywords)
+            outcome = _results(function, calls, keywords)
         except Exception as error:  # it belongs to the caller: handed over and raised there
             outcome = error
         pickle.dump(outcome, answers)

@@ -3,7 +3,7 @@ each row by itself."""
 
 import numpy as np
 import pytest
-from cpu_levels import LEVELS, call
+from cpu_levels import LEVELS, call, call_each
 from test_invariance import arguments, assert_same_bits
 
 CALLS = (
@@ -67,11 +67,13 @@ def test_short_rows_have_the_bits_of_each_alone(function, options, level, dtype)
 
 def assert_same_in_any_company(level, function, arrays, options):
     """All rows together, some of them, and each by itself."""
-    whole = call(level, function, *arrays, **options)
-    for count in (2, 3, 5, 16, 18, 33):
-        assert_same_bits(call(level, function, *(array[:count] for array in arrays), **options), whole[:count])
-    singly = [call(level, function, *(array[k] for array in arrays), **options) for k in range(ROWS)]
-    assert_same_bits(np.array(singly), whole)
+    counts = (2, 3, 5, 16, 18, 33)
+    parts = [arrays, *([array[:count] for array in arrays] for count in counts)]
+    rows = list(zip(*arrays, strict=True))
+    whole, *results = call_each(level, function, [*parts, *rows], **options)
+    for count, result in zip(counts, results, strict=False):
+        assert_same_bits(result, whole[:count])
+    assert_same_bits(np.array(results[len(counts) :]), whole)
 
 
 def weights(length, kind, dtype):
