@@ -64,8 +64,8 @@ def files_of_core():
     return [path.stem for path in core.glob("*.c")]
 
 
-def check(log):
-    faults = faults_of(log, files_of_core())
+def check(log, wanted):
+    faults = faults_of(log, wanted)
     if faults:
         sys.exit("\n".join(["the build log is not as it should be:", *faults]))
 
@@ -73,4 +73,4 @@ def check(log):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    check(Path(sys.argv[1]).read_text())
+    check(Path(sys.argv[1]).read_text(), files_of_core())

