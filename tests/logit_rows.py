@@ -73,7 +73,8 @@ MORE = CLOSER | {
 }
 LOGIT_ROWS = LOGIT_PAIRS | MORE
 
-LENGTHS = (1, 2, 3, 10, 100, 129)
+# The last two are the shortest that are not laid side by side: of pairs, and of one array.
+LENGTHS = (1, 2, 3, 10, 100, 129, 257)
 # For functions of one row, and for pairs.
 SINGLE = (
     "normal",

@@ -40,7 +40,7 @@ BOUNDS = {"float32": 2.0**-20, "float64": 2.0**-47}
 # What may be left of entries that are exactly 0 because rows are shifted, not equal: the root of what may be of a value.
 NEXT_TO_NOTHING = 2.0**-45
 DIVERGENCES = ("kl_divergence", "js_divergence", "entropy")
-LENGTHS = (1, 2, 3, 10, 129)
+LENGTHS = (1, 2, 3, 10, 129, 257)
 
 # All that enters a gradient by more than a factor, with the oracle of the same name.
 SETTINGS = {

@@ -183,7 +183,7 @@ static void print_case(const row_case *one, uint64_t number) {
 }
 
 void print_rows(void) {
-    static const ptrdiff_t lengths[] = {7, 200, 1, 128, 129, 1025, 9001};
+    static const ptrdiff_t lengths[] = {7, 300, 1, 128, 200, 1025, 9001};
     uint64_t number = 0;
     for (int operation = 0; operation < OPERATIONS; operation++)
         for (int type = 0; type < TYPES; type++)

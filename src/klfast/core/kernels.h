@@ -56,8 +56,8 @@ enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, I
 
 /* No block is longer than this. */
 #define KLFAST_LONGEST_BLOCK 8192
-/* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. Of probabilities, longer ones too:
- * they need less memory beside them. */
+/* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. Longer ones, too, of probabilities
+ * and of a single array of logits: they need less memory beside them. */
 #define KLFAST_SHORT_ROW 128
 #define KLFAST_SHORT_DISTRIBUTION 256
 /* Rows that are read together where the elements of a row lie apart, but those of neighbouring rows side by side: as many

@@ -210,15 +210,15 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
          KLFAST_SHORT_DISTRIBUTION, 1)}
 #define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
-#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B, ALONE) \
+#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B, SHORT, ALONE) \
     {ROW(NAME, f32, JOIN, FINISH, NULL, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, KLFAST_SHORT_ROW, ALONE), \
+         NEUTRAL_B, SHORT, ALONE), \
      ROW(NAME, f64, JOIN, FINISH, NULL, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, KLFAST_SHORT_ROW, ALONE)}
+         NEUTRAL_B, SHORT, ALONE)}
 #define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
-    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL, 1)
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL, KLFAST_SHORT_DISTRIBUTION, 1)
 #define LOGITS(NAME, JOIN, FINISH, TILE, WRITE, ALONE) \
-    SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL, ALONE)
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL, KLFAST_SHORT_ROW, ALONE)
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
@@ -277,7 +277,8 @@ const klfast_level KLFAST_LEVEL = {
                        write_cross_entropy, 0),
             [LOGITS_SOFT_CROSS_ENTROPY] =
                 SCORES(logits_cross, logits_cross_join, soft_cross_entropy_finish, tile_soft_cross_entropy,
-                       write_cross_entropy, 0.0, 2, logits_block, 0.0, 0), /* a mask leaves no weight in the target */
+                       write_cross_entropy, 0.0, 2, logits_block, 0.0 /* a mask leaves no weight in the target */,
+                       KLFAST_SHORT_ROW, 0),
             [LOGITS_TOKEN_LOGPROBS] =
                 SOFTMAX(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0),
         },

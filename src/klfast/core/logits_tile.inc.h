@@ -52,7 +52,7 @@ static ALWAYS_INLINE void F(count_in_row)(INTEGER *count, const REAL *x, ptrdiff
 
 static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
                                           const int with_value) {
-    REAL rest[LANES * KLFAST_SHORT_ROW], value[LANES * KLFAST_SHORT_ROW];
+    REAL rest[LANES * KLFAST_SHORT_DISTRIBUTION], value[LANES * KLFAST_SHORT_DISTRIBUTION];
     INTEGER count[LANES] = {0};
     F(lanes) sum_rest, sum_value = {{0}};
     F(klfast_exponential) e = row->temperature->F(of);

@@ -3,12 +3,15 @@
 #include "rows.h"
 #include "write.h"
 
-/* A tile in memory. What is written comes behind `a` and `b`: rows that have such results leave that half free. */
+/* A tile in memory. What is written of one array goes where a second one would be; of two, it comes behind each: pairs that
+ * have such results leave that half free. */
 typedef struct {
     double a[LONG_TILE_DOUBLES], b[LONG_TILE_DOUBLES], mask[LONG_TILE_DOUBLES];
 } tile_memory;
 
-static double *out_a_of(tile_memory *tile) { return tile->a + TILE_DOUBLES; }
+static double *out_a_of(const klfast_rows *rows, tile_memory *tile) {
+    return has_two(rows) ? tile->a + TILE_DOUBLES : tile->b;
+}
 static double *out_b_of(tile_memory *tile) { return tile->b + TILE_DOUBLES; }
 
 static void take_lane(const klfast_rows *rows, char *row, const double *tile, ptrdiff_t lane, ptrdiff_t alone) {
@@ -26,8 +29,9 @@ static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptr
 /* One row of a tile that the tile could not finish. */
 static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t alone, ptrdiff_t number,
                       ptrdiff_t which, double *result) {
-    double row_a[KLFAST_SHORT_DISTRIBUTION], row_b[KLFAST_SHORT_DISTRIBUTION], of_a[KLFAST_SHORT_ROW], of_b[KLFAST_SHORT_ROW];
-    double scratch[AREAS * KLFAST_SHORT_ROW];
+    double row_a[KLFAST_SHORT_DISTRIBUTION], row_b[KLFAST_SHORT_DISTRIBUTION], of_a[KLFAST_SHORT_DISTRIBUTION],
+        of_b[KLFAST_SHORT_ROW];
+    double scratch[AREAS * KLFAST_SHORT_DISTRIBUTION];
     ptrdiff_t size = type_size(rows->type);
     int element = 2 * (rows->type == FLOAT32 ? SINGLE : DOUBLE);
     take_lane(rows, (char *)row_a, tile->a, lane, alone);
@@ -47,8 +51,8 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     one.scratch_bytes = sizeof scratch;
     klfast_walk_group(&one, 0, 0, result, (char *)scratch);
     if (!rows->is_written) return;
-    put_lane(rows, (const char *)of_a, out_a_of(tile), lane);
-    put_lane(rows, (const char *)of_b, out_b_of(tile), lane);
+    put_lane(rows, (const char *)of_a, out_a_of(rows, tile), lane);
+    if (has_two(rows)) put_lane(rows, (const char *)of_b, out_b_of(tile), lane);
 }
 
 static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, double *target,
@@ -105,7 +109,7 @@ static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_
 }
 
 static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
-    double *out[] = {out_a_of(tile), out_b_of(tile)};
+    double *out[] = {out_a_of(rows, tile), out_b_of(tile)};
     const klfast_array *array[] = {&rows->out_a, &rows->out_b};
     for (int k = 0; k < 2; k++) {
         if (!array[k]->data) continue;
@@ -135,7 +139,7 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     double values[KLFAST_GROUP];
     ptrdiff_t length = prepare_tile(rows, group, told, tile);
     const double *b = has_two(rows) ? tile->b : tile->a;
-    double *out_a = rows->is_written ? out_a_of(tile) : NULL, *out_b = rows->is_written ? out_b_of(tile) : NULL;
+    double *out_a = rows->is_written ? out_a_of(rows, tile) : NULL, *out_b = rows->is_written ? out_b_of(tile) : NULL;
     double *mine = klfast_results_of(group, rows, results);
     int is_direct = group->count == rows->unit && rows->label_count == 1;
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {

@@ -131,7 +131,7 @@ void klfast_settle_unit(const klfast_unit *unit, const klfast_rows *rows, const 
 void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
     ptrdiff_t size = type_size(rows->type), lanes = KLFAST_LINE_BYTES / size;
     klfast_array part = part_of(array, group->outer, group->first);
-    double apart[TILE_DOUBLES];
+    double apart[LONG_TILE_DOUBLES];
     if (is_across(array)) {
         for (ptrdiff_t i = 0; i < rows->length; i++)
             rows->level->store[rows->type][array->element]((char *)part.data + i * part.stride, part.row_stride,
