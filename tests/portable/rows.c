@@ -150,7 +150,7 @@ static void print_case(const row_case *one, uint64_t number) {
     ptrdiff_t size = one->type == FLOAT32 ? 4 : 8, area = 2 * ROWS * one->length * size;
     char *a = memory(area), *b = memory(area), *mask = memory(area), *out_a = memory(area), *out_b = memory(area);
     int64_t labels[2 * ROWS];
-    double results[2 * ROWS];
+    double results[2 * ROWS] = {0}; /* which a softmax has none of */
     klfast_rows rows = {.outer_count = 1, .row_count = ROWS, .length = one->length, .operation_id = one->operation};
     const klfast_operation *operation = &klfast_tested.operation[one->operation][one->type];
     rows.level = &klfast_tested;
