@@ -68,6 +68,7 @@ BATCH = {(32, 10): "quick"}  # so little that a call's own cost is what counts
 SMALL_LOGITS = BATCH | {(16, 8192): "quick"}
 TOKENS = {(256, 128_256): "default"}  # next-token logits of a large vocabulary
 IMAGES = {(50_000, 1000): "default"}  # as many classes as ImageNet has
+BYTES = {(100_000, 256): "default"}  # next-byte logits: as many classes as a byte has values
 SHORT = {(1_000_000, 10): "default"}
 REPLIES = BATCH | {(100, 1000): "quick"} | TABLE | {(100_000, 1000): "full"}  # of 1000 tokens
 LATENTS = BATCH | {(1000, 32): "quick", (1_000_000, 32): "default"}
@@ -104,21 +105,21 @@ SERIES = (
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
     (ELEMENTWISE, HALVES, {(10_000_000,): "default"}, {}),
-    (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | SHORT, {}),
+    (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES | SHORT, {}),
     (("logits.cross_entropy",), HALVES, TOKENS, {}),
     (("logits.cross_entropy",), ("float32",), {(32, 100, 64, 64): "default"}, {"axis": 1}),
     (("logits.cross_entropy label_smoothing",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | SHORT, {}),
     (("logits.cross_entropy weight",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
     (("logits.cross_entropy soft targets",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | SHORT, {}),
-    (("logits.cross_entropy_value_and_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
-    (("logits.token_logprobs", "logits.entropy", "logits.logsumexp"), ("float32",), SMALL_LOGITS | TOKENS, {}),
-    (("logits.softmax", "logits.log_softmax"), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
-    (("logits.kl_divergence",), ("float32",), SMALL_LOGITS | TOKENS | SHORT, {}),
+    (("logits.cross_entropy_value_and_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES, {}),
+    (("logits.token_logprobs", "logits.entropy", "logits.logsumexp"), ("float32",), SMALL_LOGITS | TOKENS | BYTES, {}),
+    (("logits.softmax", "logits.log_softmax"), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES, {}),
+    (("logits.kl_divergence",), ("float32",), SMALL_LOGITS | TOKENS | BYTES | SHORT, {}),
     (("logits.kl_divergence",), ("bfloat16",), TOKENS, {}),
     (("logits.kl_divergence",), ("float32",), SMALL_LOGITS | TOKENS, {"kind": "near"}),
     (("logits.kl_divergence",), ("bfloat16",), TOKENS, {"kind": "near"}),
     (("logits.kl_divergence",), ("float32",), {(510, 49_152): "default"}, {"kind": "real", "folder": EXAMPLES}),
-    (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS | SHORT, {}),
+    (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS | BYTES | SHORT, {}),
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
     (ESTIMATES, ("float32",), REPLIES, {}),
     (GAUSSIANS, ("float32",), LATENTS, {}),
