@@ -61,7 +61,7 @@ def as_input(name, value, dtype=None):
 
 def hidden(array):
     """Where a masked array hides entries; None if it is none, or hides nothing."""
-    if type(array) is np.ndarray:  # so that numpy.ma, which takes as long to import as all of klfast, need not be
+    if type(array) is np.ndarray:  # numpy.ma, slow to import, is for those who use it
         return None
     mask = np.ma.getmask(array)
     return None if mask is np.ma.nomask else mask
