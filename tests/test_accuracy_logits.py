@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import oracles_logits
 import pytest
-from cpu_levels import LEVELS, call
+from cpu_levels import LEVELS, call, call_each
 from distributions import LONG_LENGTHS, SHORT_LENGTHS
 from logit_distributions import LOGIT_PAIRS, logit_pair
 
@@ -62,30 +62,31 @@ def exact_value(operation, name, length, dtype, choice=None):
     return value, (oracles.size_of_logsumexp(x) if operation == "logsumexp" else None)
 
 
-def assert_right(operation, dtype, result, exact, size):
+def assert_right(operation, dtype, result, exact, size, about=""):
     if exact == 0 and size is None:
-        assert 0.0 <= result <= NEXT_TO_NOTHING, f"{result!r} where the exact value is 0"
+        assert 0.0 <= result <= NEXT_TO_NOTHING, f"{about}{result!r} where the exact value is 0"
         return
     error = oracles.relative_error(result, exact, size)
     bound = BOUNDS[operation, dtype]
-    assert error <= bound, f"got {result!r}, exact {float(exact)!r}: {error / bound:.3g} times the bound"
-    assert operation == "logsumexp" or result >= 0.0
+    assert error <= bound, f"{about}got {result!r}, exact {float(exact)!r}: {error / bound:.3g} times the bound"
+    assert operation == "logsumexp" or result >= 0.0, about
 
 
 def assert_accurate(level, operation, name, length, dtype):
     x, y = logit_pair(name, length, dtype)
     for choice in ("likeliest", "last") if operation == "cross_entropy" else (None,):
         result = call(level, f"logits.{operation}", *arguments(operation, x, y, choice and target_of(x, choice)))
-        assert_right(operation, dtype, result, *exact_value(operation, name, length, dtype, choice))
+        exact, size = exact_value(operation, name, length, dtype, choice)
+        assert_right(operation, dtype, result, exact, size, f"a row of {length}: ")
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("length", SHORT_LENGTHS)
 @pytest.mark.parametrize("name", LOGIT_PAIRS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_accurate_for_every_kind_of_logits(operation, dtype, name, length, level):
-    assert_accurate(level, operation, name, length, dtype)
+def test_accurate_for_every_kind_of_logits(operation, dtype, name, level):
+    for length in SHORT_LENGTHS:
+        assert_accurate(level, operation, name, length, dtype)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -130,13 +131,13 @@ def test_many_short_rows_are_accurate_each(operation, dtype, length, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("length", (1, 2, 63, 64, 65, 1000, *LONG_LENGTHS))
 @pytest.mark.parametrize("name", LOGIT_PAIRS)
 @pytest.mark.parametrize("operation", ("kl_divergence", "js_divergence"))
-def test_the_divergence_of_a_row_from_itself_is_exactly_zero(operation, name, length, dtype, level):
-    for row in logit_pair(name, length, dtype):
-        assert call(level, f"logits.{operation}", row, row) == 0.0
-        assert call(level, f"logits.{operation}", row, row.copy()) == 0.0
+def test_the_divergence_of_a_row_from_itself_is_exactly_zero(operation, name, dtype, level):
+    for length in (*SHORT_LENGTHS, *LONG_LENGTHS):
+        for row in logit_pair(name, length, dtype):
+            results = call_each(level, f"logits.{operation}", [(row, row), (row, row.copy())])
+            assert results == [0.0, 0.0], length
 
 
 @pytest.mark.parametrize("level", LEVELS)

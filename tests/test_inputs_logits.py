@@ -62,17 +62,17 @@ def test_distributions_down_an_axis_are_those_of_contiguous_rows(name, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("length", [3, 21, 150, 2100])
 @pytest.mark.parametrize("name", CALLS)
-def test_the_classes_of_images_are_their_second_axis(name, length, kind):
-    plain = tables(kind, 24, length)
-    expected = outcome(name, kind, plain)
-    images = plain.each(lambda rows: np.ascontiguousarray(np.moveaxis(rows.reshape(2, 3, 4, length), -1, 1)))
-    images = images._replace(ids=plain.ids.reshape(2, 3, 4))
-    result = outcome(name, kind, images, axis=1)
-    if name in OF_ENTRIES:
-        result = np.moveaxis(result, 1, -1)
-    assert_same_bits(result.reshape(expected.shape), expected)
+def test_the_classes_of_images_are_their_second_axis(name, kind):
+    for length in (3, 21, 150, 2100):
+        plain = tables(kind, 24, length)
+        expected = outcome(name, kind, plain)
+        images = plain.each(lambda rows: np.ascontiguousarray(np.moveaxis(rows.reshape(2, 3, 4, -1), -1, 1)))
+        images = images._replace(ids=plain.ids.reshape(2, 3, 4))
+        result = outcome(name, kind, images, axis=1)
+        if name in OF_ENTRIES:
+            result = np.moveaxis(result, 1, -1)
+        assert_same_bits(result.reshape(expected.shape), expected, length)
 
 
 @pytest.mark.parametrize("axis", [(0, 1), (1, 3), (3, 1), (-1, 0), (0, 2, 3), None])

@@ -16,6 +16,7 @@ ROUNDING = 2.0**-45
 sizes = st.integers(1, 300)
 weights = st.floats(2.0**-60, 2.0**60) | st.just(0.0)
 scores = st.floats(-200.0, 200.0)
+seeds = st.integers(0, 2**32 - 1)  # of a random order: to draw that takes longer than all else
 
 
 @st.composite
@@ -57,11 +58,10 @@ def test_cross_entropy_is_entropy_and_kl(pair):
 
 
 @SETTINGS
-@given(rows(weights, 2), st.randoms(use_true_random=False))
-def test_the_order_of_events_does_not_matter(pair, random):
+@given(rows(weights, 2), seeds)
+def test_the_order_of_events_does_not_matter(pair, seed):
     p, q = with_weight(*pair)
-    order = list(range(len(p)))
-    random.shuffle(order)
+    order = np.random.default_rng(seed).permutation(len(p))
     for function, arguments in ((klfast.kl_divergence, (p, q)), (klfast.entropy, (p,)), (klfast.cross_entropy, (p, q))):
         first, second = function(*arguments), function(*(row[order] for row in arguments))
         assert first == second or abs(first - second) <= ROUNDING * first
