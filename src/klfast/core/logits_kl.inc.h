@@ -6,8 +6,9 @@
  * a short series.
  *
  * The centre is guessed from the largest logits of a block, which its survey looks at anyway, and where rows lie apart from
- * a sample; it is corrected once if the sums say so. What is not taken (-inf, NaN, x far below y) is for the careful way: there
- * the mean is found in a sweep of its own.
+ * a sample; it is corrected once if the sums say so. Where both x and y are -inf, a copy has numbers so low that nothing is
+ * left of them. What is not taken (-inf in one of the two, NaN, x far below y) is for the careful way: there the mean is found
+ * in a sweep of its own.
  *
  * x - y keeps its rounding error, so a constant between x and y costs no digits. */
 
@@ -96,7 +97,7 @@ static void F(look_at_block)(F(survey) *result, const REAL *x, const REAL *y, pt
 typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale, scale_y;
-    REAL center, largest_x, K, K_y;
+    REAL center, largest_x, largest_y, lowest, highest, K, K_y;
     klfast_ahead ahead_x, ahead_y;
     double fraction;
 } F(logits_plan);
@@ -210,8 +211,8 @@ static NOINLINE void F(sweep_plain)(wide_sum sums[3], const REAL *x, const REAL 
 }
 
 /* Whether all d are small. */
-static int F(is_near)(const F(logits_plan) *plan, REAL lowest, REAL highest) {
-    return (highest - plan->center) * plan->e.inverse <= 2 && (lowest - plan->center) * plan->e.inverse >= -2;
+static int F(is_near)(const F(logits_plan) *plan) {
+    return (plan->highest - plan->center) * plan->e.inverse <= 2 && (plan->lowest - plan->center) * plan->e.inverse >= -2;
 }
 
 /* KL = E[x - y]/T - log(sum exp x/T / sum exp y/T), where it is so large that their errors do not count: returns 0
@@ -232,36 +233,46 @@ static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL 
     return 1;
 }
 
-/* Returns 0, with the state as it was, if the block is not for it. */
-static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
-                             const klfast_row *row) {
-    F(survey) seen;
-    F(logits_plan) plan;
+/* What is known of a block before its sweeps. Returns 0 if they cannot take it. */
+static ALWAYS_INLINE int F(plan_logits)(F(logits_plan) *plan, F(survey) *seen, const REAL *x, const REAL *y, ptrdiff_t length,
+                                        const klfast_row *row) {
+    F(look_at_block)(seen, x, y, length);
+    REAL limit = row->temperature->F(of).limit, lowest = INFINITY;
+    for (int j = 0; j < LANES; j++) lowest = seen->lowest[j] < lowest ? seen->lowest[j] : lowest;
+    plan->largest_x = F(largest_of)(seen->largest);
+    plan->largest_y = F(largest_of)(seen->largest_y);
+    plan->highest = F(largest_of)(seen->highest);
+    plan->lowest = lowest;
+    if (!(plan->largest_x <= limit && plan->largest_x >= -limit && lowest >= -limit && plan->highest <= limit)) return 0;
+    plan->e = row->temperature->F(of);
+    plan->ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
+    plan->ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
+    plan->K = F(exponent_of_exp)(plan->largest_x, &plan->fraction, row->temperature);
+    plan->scale = F(scale_by)(plan->K, &plan->e);
+    plan->center = F(guess_center)(seen, plan);
+    return 1;
+}
+
+/* Whether y has exponentials in units of 2^K_y; then that is set. */
+static int F(plan_y)(F(logits_plan) *plan, const klfast_temperature *temperature) {
+    double fraction_y;
+    if (!(plan->largest_y <= plan->e.limit && plan->largest_y >= -plan->e.limit)) return 0;
+    plan->K_y = F(exponent_of_exp)(plan->largest_y, &fraction_y, temperature);
+    plan->scale_y = F(scale_by)(plan->K_y, &plan->e);
+    return 1;
+}
+
+/* Returns 0, with the state as it was, if the sums say that the block is not for it. */
+static NOINLINE int F(logits_kl_planned)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                         const F(survey) *seen, F(logits_plan) plan, const klfast_row *row) {
     wide_sum sums[3];
-    F(look_at_block)(&seen, x, y, length);
-    REAL largest_x = F(largest_of)(seen.largest), largest_y = F(largest_of)(seen.largest_y),
-         highest = F(largest_of)(seen.highest), lowest = INFINITY, limit = row->temperature->F(of).limit;
-    for (int j = 0; j < LANES; j++) lowest = seen.lowest[j] < lowest ? seen.lowest[j] : lowest;
-    if (!(largest_x <= limit && largest_x >= -limit && lowest >= -limit && highest <= limit)) return 0;
-    plan.e = row->temperature->F(of);
-    plan.largest_x = largest_x;
-    plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
-    plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
-    plan.K = F(exponent_of_exp)(largest_x, &plan.fraction, row->temperature);
-    plan.scale = F(scale_by)(plan.K, &plan.e);
-    plan.center = F(guess_center)(&seen, &plan);
-    if (!F(is_near)(&plan, lowest, highest) && largest_y <= limit && largest_y >= -limit) {
-        double fraction_y;
-        plan.K_y = F(exponent_of_exp)(largest_y, &fraction_y, row->temperature);
-        plan.scale_y = F(scale_by)(plan.K_y, &plan.e);
-        if (F(guess_closer)(&seen, x, y, length, &plan) >= LEAST_PLAIN &&
-            F(logits_kl_plain)(state, x, y, length, &plan, row->temperature))
-            return 1;
-    }
+    if (!F(is_near)(&plan) && F(plan_y)(&plan, row->temperature) && F(guess_closer)(seen, x, y, length, &plan) >= LEAST_PLAIN &&
+        F(logits_kl_plain)(state, x, y, length, &plan, row->temperature))
+        return 1;
     for (int attempt = 0; attempt < 2; attempt++) {
-        REAL below = (lowest - plan.center) * plan.e.inverse;
+        REAL below = (plan.lowest - plan.center) * plan.e.inverse;
         if (!(below >= -29)) return 0;
-        if (F(is_near)(&plan, lowest, highest)) F(sweep_near)(sums, x, y, length, &plan);
+        if (F(is_near)(&plan)) F(sweep_near)(sums, x, y, length, &plan);
         else if (below < DEEP_BELOW) F(sweep_deep)(sums, x, y, length, &plan);
         else F(sweep_apart)(sums, x, y, length, &plan);
         double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
@@ -272,10 +283,47 @@ static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *
             state->flags = HAS_Y;
             state->total = sums[0];
             state->ratio.high = (double)plan.center;
-            F(conclude_logits)(state, largest_x, plan.fraction, g, w);
+            F(conclude_logits)(state, plan.largest_x, plan.fraction, g, w);
             return 1;
         }
         plan.center += (REAL)(w * row->temperature->value);
     }
     return 0;
+}
+
+/* Copies a block with `of_x` and `of_y` where both are -inf; returns whether there was any such place. */
+static int F(fill_holes)(REAL *restrict filled_x, REAL *restrict filled_y, const REAL *restrict x, const REAL *restrict y,
+                         ptrdiff_t length, REAL of_x, REAL of_y) {
+    INTEGER any = 0;
+    for (ptrdiff_t i = 0; i < length; i++) {
+        INTEGER is_hole = (x[i] == -INFINITY) & (y[i] == -INFINITY);
+        any |= is_hole;
+        filled_x[i] = is_hole ? of_x : x[i];
+        filled_y[i] = is_hole ? of_y : y[i];
+    }
+    return any != 0;
+}
+
+/* The same for a block with holes, -1 if it has none: in the copy, p = 0 and d is 0 or above, and y has no weight either. */
+static NOINLINE int F(logits_kl_filled)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                                        const F(survey) *seen, const F(logits_plan) *plan, const klfast_row *row) {
+    REAL filled_x[LOGITS_BLOCK], filled_y[LOGITS_BLOCK], of_y = plan->scale.lowest - plan->center;
+    F(logits_plan) of_copy = *plan;
+    if (F(plan_y)(&of_copy, row->temperature) && of_copy.scale_y.lowest < of_y) of_y = of_copy.scale_y.lowest;
+    if (!F(fill_holes)(filled_x, filled_y, x, y, length, plan->scale.lowest, of_y)) return -1;
+    return F(logits_kl_planned)(state, filled_x, filled_y, length, seen, of_copy, row);
+}
+
+/* Returns 0, with the state as it was, if the block is not for it. The sums of one with holes are NaN; where these are likely,
+ * because of a mask or at the ends of a vocabulary, that is not waited for. */
+static int F(logits_kl_fast)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
+                             const klfast_row *row) {
+    F(survey) seen;
+    F(logits_plan) plan;
+    if (!F(plan_logits)(&plan, &seen, x, y, length, row)) return 0;
+    int is_likely = row->expects_zeros || x[0] == -INFINITY || x[length - 1] == -INFINITY;
+    int taken = is_likely ? F(logits_kl_filled)(state, x, y, length, &seen, &plan, row) : -1;
+    if (taken < 0) taken = F(logits_kl_planned)(state, x, y, length, &seen, plan, row);
+    if (!taken && !is_likely) taken = F(logits_kl_filled)(state, x, y, length, &seen, &plan, row);
+    return taken > 0;
 }
