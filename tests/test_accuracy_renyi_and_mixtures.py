@@ -254,3 +254,20 @@ def test_rows_of_very_different_sums_keep_their_digits(scale, alpha, level):
     exact = oracles_divergences.renyi_divergence(p * scale, q, alpha)
     result = call(level, "renyi_divergence", p * scale, q, alpha)
     assert abs((float(result) - exact) / exact) <= 2.0**-45
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_stretches_of_zeros_change_nothing(alpha, dtype, level):
+    """Of any length, anywhere: also where every p/q is far below 1, so that nothing would be more than any of them."""
+    random = np.random.default_rng(0)
+    for scale in (1e-3, 1.0, 1e-30, 1e-200 if dtype == "float64" else 1e-20):
+        p, q = random.random((2, 50)).astype(dtype)
+        p *= np.asarray(scale, dtype)
+        exact = oracles_divergences.renyi_divergence(p.astype(np.float64), q.astype(np.float64), alpha)
+        nothing = np.zeros(20_000, dtype)
+        for before, after in ((nothing, []), ([], nothing), (nothing, nothing)):
+            padded = [np.concatenate([before, row, after]).astype(dtype) for row in (p, q)]
+            result = call(level, "renyi_divergence", *padded, alpha)
+            assert oracles.relative_error(result, exact) <= BOUNDS[dtype]

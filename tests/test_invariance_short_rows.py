@@ -86,6 +86,8 @@ def weights(length, kind, dtype):
     if kind == "anything":
         p[1::5] *= 1e-30
         q[2::5] = p[2::5] * 3.0
+        p[6::9] = q[6::9] = 0.0
+        p[8::13] = 0.0
         p[3::7, 0] = -1.0
         q[4::7, -1] = np.nan
     return p.astype(dtype), q.astype(dtype)
@@ -129,6 +131,8 @@ def scores(length, kind, dtype):
         x[2::7] = y[2::7] + 1.0
         x[3::11, -1] = np.nan
         y[5::9] *= 40.0
+        x[6::9] = y[6::9] = -np.inf
+        x[8::13] = -np.inf
     return x.astype(dtype), y.astype(dtype)
 
 

@@ -99,6 +99,27 @@ def test_what_is_hidden_changes_no_bit(function, kind, hidden):
         assert_same_bits(run(function, other_p, other_q, where=where), expected, f"in both, {length}")
 
 
+def rows_of_every_kind(shape):
+    """Rows that count as a whole, in part and not at all; the first that are taken together are whole."""
+    where = random_mask(shape)
+    kind = np.arange(shape[0]) % 7
+    where[(kind < 4) | (np.arange(shape[0]) < COUNT)] = True
+    where[COUNT:][kind[COUNT:] == 5] = False
+    return where
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_that_counts_as_a_whole_has_the_bits_it_has_without_a_mask(function, dtype):
+    for length in LENGTHS:
+        p, q = tables(dtype, 3 * COUNT, length)
+        where = rows_of_every_kind(p.shape)
+        whole = where.all(axis=1)
+        expected = run(function, p, q)[whole]
+        for name, mask in {"where": where, "Fortran": np.asfortranarray(where), "rows": whole[:, np.newaxis]}.items():
+            assert_same_bits(run(function, p, q, where=mask)[whole], expected, f"{name}, {length}")
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_is_not_hidden_still_counts(function, dtype):

@@ -1,5 +1,7 @@
 """where= and masked arrays for logits: classes that are left out are as if they were not there, whatever they hold."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cpu_levels import LEVELS, call
@@ -18,7 +20,7 @@ from logit_calls import (
     told,
 )
 from reductions import from_bfloat16_bits
-from test_where import LAYOUTS, MASKS
+from test_where import LAYOUTS, MASKS, rows_of_every_kind
 
 from klfast import logits
 
@@ -92,6 +94,18 @@ def test_what_is_left_out_is_as_if_removed(name, mask):
             arrays = with_labels_inside(arrays, chosen)
             result = numbers(outcome(name, kind, arrays, where=where), kind)
             assert_close(name, kind, result, with_entries_removed(name, kind, arrays, chosen))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_row_that_counts_as_a_whole_has_the_bits_it_has_without_a_mask(name):
+    for kind, length in itertools.product(("float16", "float32", "float64"), LENGTHS):
+        arrays = tables(kind, 3 * COUNT, length)
+        where = rows_of_every_kind(arrays.x.shape)
+        whole = where.all(axis=1)
+        expected = outcome(name, kind, arrays)[whole]
+        for about, mask in {"where": where, "Fortran": np.asfortranarray(where), "rows": whole[:, np.newaxis]}.items():
+            found = outcome(name, kind, arrays, where=mask)[whole]
+            assert_same_bits(found, expected, f"{about}, {kind}, {length}")
 
 
 @pytest.mark.parametrize("hidden", [np.nan, np.inf, -np.inf, 0.0, 60000.0])

@@ -59,6 +59,23 @@ void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdif
     rows->level->transpose[rows->type](target, lanes, source, source_stride, count, length);
 }
 
+/* ---- masks ---- */
+
+static int is_whole_row(const char *row, ptrdiff_t stride, ptrdiff_t length) {
+    if (*row == 0) return 0;
+    return stride == 0 || (stride == 1 && memcmp(row, row + 1, (size_t)length - 1) == 0);
+}
+
+const klfast_rows *klfast_unmasked(const klfast_rows *rows, const klfast_group *group, klfast_rows *unmasked) {
+    if (!rows->mask.data) return rows;
+    klfast_array mask = part_of(&rows->mask, group->outer, group->first);
+    for (ptrdiff_t k = 0; k < group->count; k++)
+        if (!is_whole_row(mask.data + k * mask.row_stride, mask.stride, rows->length)) return rows;
+    *unmasked = *rows;
+    unmasked->mask.data = NULL;
+    return unmasked;
+}
+
 /* ---- blocks ---- */
 
 static klfast_piece take(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, ptrdiff_t start,

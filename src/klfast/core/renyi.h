@@ -4,7 +4,18 @@
 
 enum { PIECE_OF_LOGS = 512 };
 
+/* Its largest ratio is 0, which is more than that of other pieces may be. */
+static int is_empty_piece(const renyi_state *s) {
+    int has_weight = s->weights.mass.high != 0 || s->weights.second.high != 0 || s->weights.flags;
+    return !has_weight && s->log_p.count == 0 && s->log_q.count == 0;
+}
+
 static void renyi_join(klfast_state *into, const klfast_state *next, const klfast_row *row) {
+    if (is_empty_piece(&next->renyi)) return;
+    if (is_empty_piece(&into->renyi)) {
+        into->renyi = next->renyi;
+        return;
+    }
     klfast_state weights = {.weights = next->renyi.weights}, mine = {.weights = into->renyi.weights};
     weights_join(&mine, &weights, row);
     into->renyi.weights = mine.weights;

@@ -88,6 +88,8 @@ void klfast_read_rows(const klfast_rows *rows, const klfast_array *array, ptrdif
 /* Sets the excluded places among elements start, start + 1, ... of a row (`row` is its number among all) to what a mask would:
  * `values` holds them `step` elements apart. What stood there goes to `left_out`. */
 void klfast_leave_out(const klfast_rows *rows, ptrdiff_t row, ptrdiff_t start, ptrdiff_t length, void *values, ptrdiff_t step);
+/* The call itself or, where it is easily seen that the mask excludes no entry of a group's rows, a copy without a mask. */
+const klfast_rows *klfast_unmasked(const klfast_rows *rows, const klfast_group *group, klfast_rows *unmasked);
 void klfast_read_tile(const klfast_rows *rows, const klfast_array *array, ptrdiff_t count, double *target);
 
 /* A block of the rows of a group, as the kernels read it. */

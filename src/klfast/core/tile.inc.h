@@ -227,6 +227,8 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
     F(tile_gaps_fast)(&sums, p, q, length, &row, told);
     for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
     F(tile_conclude)(&tile, &sums, lowest);
+    /* a row without weight has no divergence, and no care that the others need not take */
+    for (int j = 0; j < LANES; j++) tile.is_sound[j] |= p_sum[j] == 0;
     if (!F(all_sound)(&tile, count)) { /* the same bits for lanes without zeros */
         F(tile_gaps_careful)(&sums, p, q, length, &row, told);
         for (int j = 0; j < LANES; j++) sums.lowest[j] *= held[j];
@@ -239,8 +241,9 @@ static unsigned F(tile_kl_divergence)(double *result, const void *p, const void 
         double value = tile.first[j] * inverse[j] - correction;
         int is_close = (fabs(w) < 0x1p-20) & (correction <= 0.5 * value);
         int is_zero = (tile.first[j] == 0) & (tile.second[j] == 0);
-        certain[j] = tile.is_sound[j] & (is_close | is_zero | tile.is_infinite[j]);
-        result[j] = tile.is_infinite[j] ? HUGE_VAL : is_zero ? 0.0 : value;
+        int is_empty = p_sum[j] == 0;
+        certain[j] = (tile.is_sound[j] & (is_close | is_zero | tile.is_infinite[j])) | is_empty;
+        result[j] = is_empty ? NAN : tile.is_infinite[j] ? HUGE_VAL : is_zero ? 0.0 : value;
     }
     return lane_bits(certain, LANES);
 }

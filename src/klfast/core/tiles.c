@@ -26,6 +26,29 @@ static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptr
         memcpy((char *)tile + i * KLFAST_LINE_BYTES + lane * size, row + i * size, (size_t)size);
 }
 
+/* Whether a lane holds nothing but what is read where a mask excludes an entry. */
+static int is_empty_lane(const klfast_rows *rows, const double *tile, ptrdiff_t lane, ptrdiff_t alone, double neutral) {
+    ptrdiff_t distance = alone ? 1 : rows->unit, end = lane + rows->length * distance;
+    const float *narrow = (const float *)tile;
+    for (ptrdiff_t at = lane; at < end; at += distance)
+        if ((rows->type == FLOAT32 ? (double)narrow[at] : tile[at]) != neutral) return 0;
+    return 1;
+}
+
+/* What is found of a row of which nothing is left, without walking it: no block of it would add anything. */
+static void finish_empty_row(const klfast_rows *rows, const klfast_group *group, ptrdiff_t lane, ptrdiff_t which,
+                             double *result) {
+    klfast_row told;
+    klfast_state nothing;
+    ptrdiff_t row = group->first + lane;
+    klfast_array a = part_of(&rows->a, group->outer, row), mask = rows->mask;
+    if (mask.data) mask = part_of(&rows->mask, group->outer, row);
+    klfast_tell_rows(&told, rows, group->outer, row, 1);
+    if (rows->labels.data) klfast_tell_label(&told, rows, &a, &mask, first_row(rows, group) + lane, which);
+    memset(&nothing, 0, sizeof nothing);
+    while (rows->operation->finish(&nothing, &told, result)) continue;
+}
+
 /* One row of a tile that the tile could not finish. */
 static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane, ptrdiff_t alone, ptrdiff_t number,
                       ptrdiff_t which, double *result) {
@@ -149,10 +172,14 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
         for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
             mine[lane * rows->label_count + which] = values[lane];
         unsigned left = ~certain & ((1u << group->count) - 1);
-        for (ptrdiff_t lane = 0; left >> lane; lane++)
-            if (left >> lane & 1)
-                walk_lane(rows, tile, lane, told->alone, first_row(rows, group) + lane, which,
-                          &mine[lane * rows->label_count + which]);
+        for (ptrdiff_t lane = 0; left >> lane; lane++) {
+            double *result = &mine[lane * rows->label_count + which];
+            if (!(left >> lane & 1)) continue;
+            if (!rows->is_written && is_empty_lane(rows, tile->a, lane, told->alone, rows->operation->neutral) &&
+                (!has_two(rows) || is_empty_lane(rows, tile->b, lane, told->alone, rows->operation->neutral_b)))
+                finish_empty_row(rows, group, lane, which, result);
+            else walk_lane(rows, tile, lane, told->alone, first_row(rows, group) + lane, which, result);
+        }
     }
     if (rows->is_written) write_tiles(rows, group, tile);
 }
@@ -174,14 +201,16 @@ static void walk_alone(const klfast_rows *rows, const klfast_group *group, klfas
 void klfast_walk_tiles(const klfast_rows *rows, ptrdiff_t unit, double *results) {
     tile_memory tile;
     klfast_group group;
+    klfast_rows unmasked;
     klfast_labels labels = {.is_ignored = {0}};
     klfast_row told = {.parameters = &rows->parameters, .temperature = &rows->temperature, .labels = &labels};
     for (int k = 0; k < KLFAST_GROUP; k++) labels.weight[k] = labels.gradient[k] = 1;
     klfast_place_group(&group, rows, unit, 0);
     ptrdiff_t end = smaller(group.first + rows->strip, rows->row_count);
     while (group.first < end) {
-        if (are_alone(rows, group.count)) walk_alone(rows, &group, &told, &labels, &tile, results);
-        else walk_tile(rows, &group, &told, &labels, &tile, results);
+        const klfast_rows *mine = klfast_unmasked(rows, &group, &unmasked);
+        if (are_alone(mine, group.count)) walk_alone(mine, &group, &told, &labels, &tile, results);
+        else walk_tile(mine, &group, &told, &labels, &tile, results);
         group.part++;
         group.first += rows->unit;
         group.count = smaller(rows->unit, end - group.first);

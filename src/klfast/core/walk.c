@@ -155,6 +155,25 @@ static void walk_across(const klfast_group *groups, ptrdiff_t parts, const klfas
     rows->operation->across(of, &strip, told, taken);
 }
 
+/* Whether a block holds nothing but what is read where a mask excludes an entry. The comparisons end at the first entry that is
+ * anything else. */
+static int is_nothing(const klfast_rows *rows, const char *block, ptrdiff_t length, double neutral) {
+    float narrow = (float)neutral;
+    size_t size = (size_t)type_size(rows->type);
+    if (memcmp(block, rows->type == FLOAT32 ? (const void *)&narrow : &neutral, size) != 0) return 0;
+    return memcmp(block, block + size, (size_t)(length - 1) * size) == 0;
+}
+
+/* A block of nothing adds nothing. The kernels would find no constant for it, and look at it entry by entry. */
+static void walk_row(const klfast_rows *rows, klfast_state *state, const char *a, const char *b, ptrdiff_t length,
+                     const klfast_row *told) {
+    const klfast_operation *operation = rows->operation;
+    int is_empty = is_nothing(rows, a, length, operation->neutral);
+    if (is_empty && has_two(rows)) is_empty = is_nothing(rows, b, length, operation->neutral_b);
+    if (is_empty) memset(state, 0, sizeof *state);
+    else operation->block(state, a, b, length, told);
+}
+
 /* Lays out and walks the rows of a block that are not yet `taken`. */
 static void walk_one_by_one(const klfast_group *group, const klfast_rows *rows, ptrdiff_t start, ptrdiff_t length,
                             klfast_state *states, char *scratch, int is_read, unsigned taken) {
@@ -162,8 +181,7 @@ static void walk_one_by_one(const klfast_group *group, const klfast_rows *rows, 
     klfast_take_block(rows, group, start, length, scratch, is_read, &a, &b);
     for (ptrdiff_t k = 0; k < group->count; k++)
         if (!(taken >> k & 1) && !group->is_done[k] && !group->told[k].is_skipped)
-            rows->operation->block(&states[k], a.data + k * a.row_stride, b.data + k * b.row_stride, length,
-                                   &group->told[k]);
+            walk_row(rows, &states[k], a.data + k * a.row_stride, b.data + k * b.row_stride, length, &group->told[k]);
 }
 
 /* The block of groups that are a strip; what it does not take is laid out. */
@@ -275,6 +293,9 @@ static void walk_rows(klfast_group *group, const klfast_rows *rows, double *resu
 
 void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, double *results, char *scratch) {
     klfast_group group;
+    klfast_rows unmasked;
+    klfast_place_group(&group, rows, unit, part);
+    rows = klfast_unmasked(rows, &group, &unmasked);
     begin_group(&group, rows, unit, part);
     walk_rows(&group, rows, results, scratch);
 }

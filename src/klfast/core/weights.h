@@ -74,6 +74,7 @@ static void bring_to(double aim, double *scale, wide_sum *sum) {
  * if it has no answer. */
 static int sums_finish(const weights_state *s, klfast_row *row, double p, double q, double constant) {
     row->was_summed = 1;
+    if (p == 0) return 0; /* no weight anywhere: nothing that a wider range would show */
     if (is_moderate(p) && is_moderate(q)) {
         set_constant(row, constant, 0.0);
         row->constant_low = 0.0;
