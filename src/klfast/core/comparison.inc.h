@@ -193,16 +193,25 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
         F(wide_line_sums)(q_sum, q, length, told);
         F(tile_quotients)(&row, lowest, p_sum, q_sum);
     }
-    if (told->alone) F(comparison_of_row)(&sums, p, q, length, &row, told, kind);
-    else F(comparison_sweeps)[kind](&sums, p, q, length, &row);
-    F(tile_conclude)(&tile, &sums, lowest);
-    for (int j = 0; j < LANES; j++) {
-        weights_state s = {.mass.high = tile.mass[j], .first.high = tile.first[j], .second.high = tile.second[j],
-                           .largest = tile.largest[j]};
-        int usual = tile.is_sound[j] && tile.first[j] <= HIGHEST_SUM;
-        s.flags = tile.is_infinite[j] ? IS_INFINITE : 0;
-        certain[j] = usual && (raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float)));
-        result[j] = comparison_value(&s, raw ? 1.0 : tile.mass[j], kind, raw);
+    memset(certain, 0, sizeof certain);
+    for (int attempt = 0, is_left = 1; is_left && attempt < 2; attempt++) {
+        if (told->alone) F(comparison_of_row)(&sums, p, q, length, &row, told, kind);
+        else F(comparison_sweeps)[kind](&sums, p, q, length, &row);
+        F(tile_conclude)(&tile, &sums, lowest);
+        is_left = 0;
+        for (int j = 0; j < LANES; j++) {
+            if (certain[j]) continue; /* as in any company */
+            weights_state s = {.mass.high = tile.mass[j], .first.high = tile.first[j], .second.high = tile.second[j],
+                               .largest = tile.largest[j]};
+            int usual = tile.is_sound[j] && tile.first[j] <= HIGHEST_SUM;
+            s.flags = tile.is_infinite[j] ? IS_INFINITE : 0;
+            certain[j] = usual && (raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float)));
+            result[j] = comparison_value(&s, raw ? 1.0 : tile.mass[j], kind, raw);
+            if (certain[j] || !usual) continue;
+            /* once more with what the sum of p - c*q says of c, which is more than the rounded sums of p and q do */
+            row.c_low[j] += row.c[j] * (REAL)(tile.second[j] / tile.mass[j]);
+            is_left |= CARRY && kind == TOTAL_VARIATION;
+        }
     }
     return lane_bits(certain, LANES);
 }
