@@ -246,3 +246,16 @@ def test_probabilities_below_the_normal_numbers_count_where_their_sum_is_one(sco
     assert call(level, "logits.cross_entropy", x, 0) == pytest.approx(float(loss), rel=2.0**-49, abs=0)
     assert call(level, "logits.entropy", x) == pytest.approx(float(entropy), rel=2.0**-49, abs=0)
     assert -call(level, "logits.log_softmax", x)[0] == pytest.approx(float(loss), rel=2.0**-49, abs=0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_logits_of_classes_next_to_impossible(level):
+    """What rounding takes of a distance of hundreds is more than a divergence of 1e-290 may be off by."""
+    random = np.random.default_rng(0)
+    for depth in (300.0, 600.0, 680.0, 700.0):
+        x = np.sort(random.normal(0.0, 100.0, (40, 2)) - (0.0, depth), axis=-1)
+        y = x + random.normal(0.0, 1.0, x.shape)
+        for function in ("logits.kl_divergence", "logits.js_divergence"):
+            exact = [getattr(oracles, function.replace(".", "_"))(*rows) for rows in zip(x, y, strict=True)]
+            for result, value in zip(call(level, function, x, y), exact, strict=True):
+                assert value < 2.0**-1020 or oracles.relative_error(result, value) <= 2.0**-49

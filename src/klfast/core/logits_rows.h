@@ -23,6 +23,14 @@ static double scaled_exp_over_difference(double x, double y, double power, const
     return fabs(d) < HUGE_VAL ? fma_f64(value, rounding_of_difference(x, y, d) * temperature->inverse, value) : value;
 }
 
+/* The same plus a center, which is finite; what both steps lost. */
+static double exp_over_centred(double x, double y, double center, const klfast_temperature *temperature) {
+    double d = x - y, sum = d + center, value = exp_over(sum, temperature);
+    if (!(fabs(d) < HUGE_VAL)) return value;
+    double lost = rounding_of_difference(x, y, d) + rounding_of_difference(d, -center, sum);
+    return fma_f64(value, lost * temperature->inverse, value);
+}
+
 /* The power of two by which exponentials may be larger, so that those below the normal numbers, which may have a normal sum,
  * keep their digits: 2^200 or, where a product with a distance might leave the range, 1. */
 static double spare_power(const klfast_temperature *temperature) { return temperature->value < 0x1p500 ? 200 : 0; }

@@ -42,9 +42,9 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
         if (is_beyond_scale((double)x[i]) || is_beyond_scale((double)y[i])) state->flags |= OUT_OF_SCALE;
     }
     for (ptrdiff_t i = 0; i < length; i++) {
-        double p = exp_over((double)x[i] - largest_x, row->temperature);
+        double p = exp_over_difference((double)x[i], largest_x, row->temperature);
         add_number(&total, p);
-        add_number(&total_y, exp_over((double)y[i] - largest_y, row->temperature));
+        add_number(&total_y, exp_over_difference((double)y[i], largest_y, row->temperature));
         if (p > 0) add_number(&mean, p * F(exact_difference)(x[i], y[i], largest_x, largest_y));
     }
     double mass = sum_value(total), raw_center = sum_value(mean) / mass, center = raw_center * inverse, log_inside, kl;
@@ -53,8 +53,8 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
         kl = center + log_inside;
     } else {
         for (ptrdiff_t i = 0; i < length; i++) {
-            double p = exp_over((double)x[i] - largest_x, row->temperature);
-            double y_part = exp_over(((double)y[i] - largest_y) + raw_center, row->temperature);
+            double p = exp_over_difference((double)x[i], largest_x, row->temperature);
+            double y_part = exp_over_centred((double)y[i], largest_y, raw_center, row->temperature);
             if (p == 0) {
                 add_number(&gap, y_part);
                 continue;
