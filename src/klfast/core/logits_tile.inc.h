@@ -50,6 +50,22 @@ static ALWAYS_INLINE void F(count_in_row)(INTEGER *count, const REAL *x, ptrdiff
     for (int j = 0; j < LANES; j++) count[j] = all - copies;
 }
 
+/* Lanes of which next to nothing is left beside the largest are sound after all where nothing is: where all other logits are so
+ * far below it that not even a double has a number for their exponentials. */
+static NOINLINE void F(look_for_nothing)(F(softmax_tile) *tile, const int *is_poor, const INTEGER *count, const REAL *x,
+                                         ptrdiff_t length, INTEGER elements, const klfast_row *row) {
+    INTEGER none[LANES] = {0}, all = 0;
+    REAL below[LANES];
+    for (int j = 0; j < LANES; j++) below[j] = tile->largest[j] - (REAL)(760 * row->temperature->value);
+    for (ptrdiff_t i = 0; i < length; i += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) none[j] += x[i + j] < below[j];
+    }
+    for (int j = 0; j < LANES; j++) all += none[j];
+    if (row->alone && x[0] < below[0]) all -= (INTEGER)(length - row->alone);
+    for (int j = 0; j < LANES; j++) tile->is_sound[j] |= is_poor[j] & (count[j] + (row->alone ? all : none[j]) == elements);
+}
+
 static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, ptrdiff_t length, const klfast_row *row,
                                           const int with_value) {
     REAL rest[LANES * KLFAST_SHORT_DISTRIBUTION], value[LANES * KLFAST_SHORT_DISTRIBUTION];
@@ -76,10 +92,16 @@ static ALWAYS_INLINE void F(look_at_tile)(F(softmax_tile) *tile, const REAL *x, 
     if (with_value) F(add_up_closely)(&sum_value, value, length, row);
     F(lane_values)(tile->value, &sum_value);
     INTEGER elements = (INTEGER)(row->alone ? row->alone : length / LANES);
+    int is_poor[LANES], any_poor = 0;
+    for (int j = 0; j < LANES; j++) {
+        is_poor[j] = tile->is_sound[j] & !((tile->rest[j] >= SMALLEST_REST) | (count[j] == elements));
+        any_poor |= is_poor[j];
+        tile->is_sound[j] &= !is_poor[j];
+    }
+    if (any_poor) F(look_for_nothing)(tile, is_poor, count, x, length, elements, row);
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         tile->count[j] = (double)count[j];
-        tile->is_sound[j] &= (tile->rest[j] >= SMALLEST_REST) | (count[j] == elements);
         tile->rest[j] *= tile->unit[j];
         tile->value[j] *= tile->unit[j];
         /* as log1p where the largest is alone: nothing of a small rest is lost */
