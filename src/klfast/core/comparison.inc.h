@@ -178,6 +178,15 @@ static NOINLINE void F(comparison_of_row)(F(sweep) *sums, const REAL *p, const R
     add_row(&sums->second, second, told->alone);
 }
 
+/* What a lane comes to; returns whether its constant was close enough. A function of its own: the loop around it would be there
+ * for every kind, which makes a hundredth of the library. */
+static NOINLINE int F(compare_lane)(double *result, const F(tile_sums) *tile, int j, int kind, int raw) {
+    weights_state s = {.mass.high = tile->mass[j], .first.high = tile->first[j], .second.high = tile->second[j],
+                       .largest = tile->largest[j], .flags = tile->is_infinite[j] ? IS_INFINITE : 0};
+    *result = comparison_value(&s, raw ? 1.0 : tile->mass[j], kind, raw);
+    return raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float));
+}
+
 /* A tile; its results are first/p, not yet what the user asked for. */
 static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q, ptrdiff_t length,
                                    const klfast_row *told, int kind, const int raw) {
@@ -201,12 +210,8 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
         is_left = 0;
         for (int j = 0; j < LANES; j++) {
             if (certain[j]) continue; /* as in any company */
-            weights_state s = {.mass.high = tile.mass[j], .first.high = tile.first[j], .second.high = tile.second[j],
-                               .largest = tile.largest[j]};
             int usual = tile.is_sound[j] && tile.first[j] <= HIGHEST_SUM;
-            s.flags = tile.is_infinite[j] ? IS_INFINITE : 0;
-            certain[j] = usual && (raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float)));
-            result[j] = comparison_value(&s, raw ? 1.0 : tile.mass[j], kind, raw);
+            certain[j] = F(compare_lane)(&result[j], &tile, j, kind, raw) && usual;
             if (certain[j] || !usual) continue;
             /* once more with what the sum of p - c*q says of c, which is more than the rounded sums of p and q do */
             row.c_low[j] += row.c[j] * (REAL)(tile.second[j] / tile.mass[j]);
