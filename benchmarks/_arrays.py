@@ -84,6 +84,10 @@ def load_real(operation, folder):
 def _make_probabilities(generator, workload):
     shape, count = workload.shape, 1 if workload.operation in ONE_ARRAY else 2
     arrays = [random_probabilities(generator, shape, workload.dtype, workload.axis) for _ in range(count)]
+    if workload.kind == "sure":
+        logits = 30 * generator.standard_normal(shape)
+        near = [_softmax(logits + 3 * generator.standard_normal(shape)) for _ in arrays]
+        arrays = [aligned_copy(array.astype(workload.dtype)) for array in near]
     if workload.kind == "zeros":
         for array in arrays:
             array[generator.random(shape, dtype=np.float32) < 0.95] = 0
@@ -93,6 +97,11 @@ def _make_probabilities(generator, workload):
     if workload.operation.endswith(" where"):
         arrays.append(aligned_copy(generator.random(shape, dtype=np.float32) < 0.7))
     return tuple(arrays)
+
+
+def _softmax(logits):
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def _make_logits(generator, workload):
@@ -108,6 +117,10 @@ def _make_logits(generator, workload):
     if workload.kind == "near":
         arrays[1] *= 0.03
         arrays[1] += arrays[0]
+    if workload.kind == "excluded":
+        excluded = generator.random(shape, dtype=np.float32) < 0.1
+        for array in arrays:
+            array[excluded] = -np.inf
     if workload.dtype in HALVES:
         arrays = [rounded(array, workload.dtype) if array.dtype.kind == "f" else array for array in arrays]
     return tuple(arrays)

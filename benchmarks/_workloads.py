@@ -75,7 +75,9 @@ LATENTS = BATCH | {(1000, 32): "quick", (1_000_000, 32): "default"}
 
 # Operations, dtypes, the level of every shape, and what is special about them. Kinds: "near", the second array differs
 # little from the first, as a quantised model's does; "zeros", 95 % of the entries of either array are 0, independently;
-# "one q", a single row is the second argument for all rows; "real", the rows of the folder, repeated to fill the shape.
+# "sure", softmaxes of sure classifiers, with many entries below 1e-30; "excluded", a tenth of the classes is -inf in both
+# arrays, as under a mask of actions; "one q", a single row is the second argument for all rows; "real", the rows of the
+# folder, repeated to fill the shape.
 SERIES = (
     (
         PROBABILITIES,
@@ -103,6 +105,7 @@ SERIES = (
     (("kl_divergence where",), FLOATS, TABLE, {}),
     (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
+    (PROBABILITIES, ("float32",), {(100_000, 10): "default", (20_000, 100): "default"}, {"kind": "sure"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
     (ELEMENTWISE, HALVES, {(10_000_000,): "default"}, {}),
     (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES | SHORT, {}),
@@ -118,6 +121,7 @@ SERIES = (
     (("logits.kl_divergence",), ("bfloat16",), TOKENS, {}),
     (("logits.kl_divergence",), ("float32",), SMALL_LOGITS | TOKENS, {"kind": "near"}),
     (("logits.kl_divergence",), ("bfloat16",), TOKENS, {"kind": "near"}),
+    (("logits.kl_divergence",), ("float32",), {(100_000, 100): "default"} | TABLE, {"kind": "excluded"}),
     (("logits.kl_divergence",), ("float32",), {(510, 49_152): "default"}, {"kind": "real", "folder": EXAMPLES}),
     (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS | BYTES | SHORT, {}),
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
