@@ -86,7 +86,7 @@ def _make_probabilities(generator, workload):
     arrays = [random_probabilities(generator, shape, workload.dtype, workload.axis) for _ in range(count)]
     if workload.kind == "sure":
         logits = 30 * generator.standard_normal(shape)
-        near = [_softmax(logits + 3 * generator.standard_normal(shape)) for _ in arrays]
+        near = [softmax(logits + 3 * generator.standard_normal(shape)) for _ in arrays]
         arrays = [aligned_copy(array.astype(workload.dtype)) for array in near]
     if workload.kind == "zeros":
         for array in arrays:
@@ -99,7 +99,7 @@ def _make_probabilities(generator, workload):
     return tuple(arrays)
 
 
-def _softmax(logits):
+def softmax(logits):
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shares / shares.sum(axis=-1, keepdims=True)
 

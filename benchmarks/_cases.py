@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from _arrays import SEED, dtype_of, load_real, random_class_weights, random_labels, random_probabilities
+from _arrays import SEED, dtype_of, load_real, random_class_weights, random_labels, random_probabilities, softmax
 from _families import families_cases
 from _full_gaussians import full_gaussian_cases
 from _memory import aligned_copy
@@ -69,14 +69,9 @@ def _as_input(array, dtype):
 # Probabilities -------------------------------------------------------------------------------------------------------
 
 
-def _softmax(x):
-    weights = np.exp(x - x.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
 def _probability_cases(generator, shape, operation):
     p, q = (random_probabilities(generator, shape, "float64") for _ in range(2))
-    peaked_p, peaked_q = (_softmax(8 * generator.standard_normal(shape)) for _ in range(2))
+    peaked_p, peaked_q = (softmax(8 * generator.standard_normal(shape)) for _ in range(2))
     near = p * (1 + 1e-3 * generator.standard_normal(shape))
     q_with_zero = q.copy()
     q_with_zero[..., shape[-1] // 2] = 0
@@ -110,7 +105,7 @@ def _js_cases(generator, shape, operation):
 def _entropy_cases(generator, shape, operation):
     return {
         "easy": (random_probabilities(generator, shape, "float64"),),
-        "peaked": (_softmax(8 * generator.standard_normal(shape)),),
+        "peaked": (softmax(8 * generator.standard_normal(shape)),),
     }
 
 
@@ -135,7 +130,7 @@ def _make_logits_cases(generator, shape, operation):
         cases = _pair_cases(generator, shape)
     elif "probabilities" in second:
         cases = {
-            name: (factor * generator.standard_normal(shape), _softmax(generator.standard_normal(shape)))
+            name: (factor * generator.standard_normal(shape), softmax(generator.standard_normal(shape)))
             for name, factor in {"easy": 3, "peaked": 8}.items()
         }
     else:

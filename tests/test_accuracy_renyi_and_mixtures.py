@@ -256,18 +256,32 @@ def test_rows_of_very_different_sums_keep_their_digits(scale, alpha, level):
     assert abs((float(result) - exact) / exact) <= 2.0**-45
 
 
+def with_stretches_of_zeros(p, q):
+    """The rows with more zeros than a block has before them, behind them, and both."""
+    nothing = np.zeros(20_000, p.dtype)
+    for before, after in ((nothing, []), ([], nothing), (nothing, nothing)):
+        yield [np.concatenate([before, row, after]).astype(p.dtype) for row in (p, q)]
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_stretches_of_zeros_change_nothing(alpha, dtype, level):
-    """Of any length, anywhere: also where every p/q is far below 1, so that nothing would be more than any of them."""
     random = np.random.default_rng(0)
     for scale in (1e-3, 1.0, 1e-30, 1e-200 if dtype == "float64" else 1e-20):
         p, q = random.random((2, 50)).astype(dtype)
         p *= np.asarray(scale, dtype)
         exact = oracles_divergences.renyi_divergence(p.astype(np.float64), q.astype(np.float64), alpha)
-        nothing = np.zeros(20_000, dtype)
-        for before, after in ((nothing, []), ([], nothing), (nothing, nothing)):
-            padded = [np.concatenate([before, row, after]).astype(dtype) for row in (p, q)]
-            result = call(level, "renyi_divergence", *padded, alpha)
-            assert oracles.relative_error(result, exact) <= BOUNDS[dtype]
+        for rows in with_stretches_of_zeros(p, q):
+            assert oracles.relative_error(call(level, "renyi_divergence", *rows, alpha), exact) <= BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_stretches_of_zeros_change_nothing_where_logarithms_are_summed(alpha, level):
+    """Every p/q is far below 1 there: less than the largest ratio of a piece of nothing."""
+    p, q = np.random.default_rng(0).random((2, 50)) * np.array([[1e-290], [1.0]])
+    exact, size = oracles_divergences.renyi_divergence(p, q, alpha), oracles_divergences.size_of_logarithms(p, q)
+    for rows in with_stretches_of_zeros(p, q):
+        units = oracles.relative_error(call(level, "renyi_divergence", *rows, alpha), exact, size) / RENYI_BOUND
+        assert units * min(1.0, abs(alpha - 1.0)) <= 1.0  # as at the ends of the range

@@ -304,14 +304,13 @@ static int F(fill_holes)(REAL *restrict filled_x, REAL *restrict filled_y, const
     return any != 0;
 }
 
-/* The same for a block with holes, -1 if it has none: in the copy, p = 0 and d is 0 or above, and y has no weight either. */
+/* The same for a block with holes, -1 if it has none: in the copy, p = 0 and d is about 0. Nothing is left of y either, whose
+ * largest is at least about that of x less the mean of x - y, less log(length)*T. */
 static NOINLINE int F(logits_kl_filled)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                                         const F(survey) *seen, const F(logits_plan) *plan, const klfast_row *row) {
-    REAL filled_x[LOGITS_BLOCK], filled_y[LOGITS_BLOCK], of_y = plan->scale.lowest - plan->center;
-    F(logits_plan) of_copy = *plan;
-    if (F(plan_y)(&of_copy, row->temperature) && of_copy.scale_y.lowest < of_y) of_y = of_copy.scale_y.lowest;
-    if (!F(fill_holes)(filled_x, filled_y, x, y, length, plan->scale.lowest, of_y)) return -1;
-    return F(logits_kl_planned)(state, filled_x, filled_y, length, seen, of_copy, row);
+    REAL filled_x[LOGITS_BLOCK], filled_y[LOGITS_BLOCK], lowest = plan->scale.lowest;
+    if (!F(fill_holes)(filled_x, filled_y, x, y, length, lowest, lowest - plan->center)) return -1;
+    return F(logits_kl_planned)(state, filled_x, filled_y, length, seen, *plan, row);
 }
 
 /* Returns 0, with the state as it was, if the block is not for it. The sums of one with holes are NaN; where these are likely,

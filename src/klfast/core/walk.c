@@ -79,8 +79,8 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
     return ahead;
 }
 
-static void begin_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part) {
-    klfast_place_group(group, rows, unit, part);
+/* What the rows of a group that is placed are told. */
+static void begin_group(klfast_group *group, const klfast_rows *rows) {
     klfast_tell_rows(group->told, rows, group->outer, group->first, group->count);
     for (ptrdiff_t k = 0; k < group->count; k++) {
         group->is_done[k] = 0;
@@ -245,7 +245,8 @@ static int finish_group(klfast_group *group, const klfast_rows *rows, const klfa
 static void begin_parts(klfast_unit *unit, const klfast_rows *rows, ptrdiff_t number, ptrdiff_t parts) {
     unit->parts = parts;
     for (ptrdiff_t part = 0; part < parts; part++) {
-        begin_group(&unit->group[part], rows, number, part);
+        klfast_place_group(&unit->group[part], rows, number, part);
+        begin_group(&unit->group[part], rows);
         unit->is_left[part] = 1;
     }
 }
@@ -296,7 +297,7 @@ void klfast_walk_group(const klfast_rows *rows, ptrdiff_t unit, ptrdiff_t part, 
     klfast_rows unmasked;
     klfast_place_group(&group, rows, unit, part);
     rows = klfast_unmasked(rows, &group, &unmasked);
-    begin_group(&group, rows, unit, part);
+    begin_group(&group, rows);
     walk_rows(&group, rows, results, scratch);
 }
 
