@@ -48,7 +48,8 @@ def repair(wheel, folder, *options):
             complete = Path(work) / Path(wheel).name
             add_license(wheel, complete)
             wheel = complete
-        subprocess.run(["auditwheel", "repair", "--wheel-dir", folder, *options, wheel], check=True)
+        command = ["auditwheel", "repair", "--zip-compression-level", "9", "--wheel-dir", folder]
+        subprocess.run([*command, *options, wheel], check=True)
 
 
 if __name__ == "__main__":

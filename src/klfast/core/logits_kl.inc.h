@@ -40,10 +40,10 @@ static ALWAYS_INLINE REAL F(centred_difference)(REAL x, REAL y, REAL center) {
     return (difference - center) + F(lost_of)(x, y, difference);
 }
 
-/* The same, and what is lost in rounding it. */
-static ALWAYS_INLINE REAL F(deep_difference)(REAL x, REAL y, REAL center, REAL *low) {
+/* The same for a centre in two parts, and what is lost in rounding it. */
+static ALWAYS_INLINE REAL F(deep_difference)(REAL x, REAL y, REAL center, REAL center_low, REAL *low) {
     REAL difference = x - y, apart = difference - center;
-    REAL lost = F(lost_of)(x, y, difference) + F(lost_of)(difference, center, apart), sum = apart + lost;
+    REAL lost = F(lost_of)(x, y, difference) + F(lost_of)(difference, center, apart) - center_low, sum = apart + lost;
     *low = (apart - sum) + lost;
     return sum;
 }
@@ -171,7 +171,7 @@ static ALWAYS_INLINE void F(logits_sweep)(wide_sum sums[3], const REAL *x, const
             for (int k = 0; k < STEP / LANES; k++) {
                 REAL u = a[k * LANES + j], v = b[k * LANES + j], low = 0;
                 REAL apart = distance == F(PLAIN)  ? (u - v) - center
-                             : distance == F(DEEP) ? F(deep_difference)(u, v, center, &low)
+                             : distance == F(DEEP) ? F(deep_difference)(u, v, center, 0, &low)
                                                    : F(centred_difference)(u, v, center);
                 REAL d = apart * e.inverse;
                 p[k] = F(scaled_exp)(u, scale, &e);
@@ -262,6 +262,13 @@ static int F(plan_y)(F(logits_plan) *plan, const klfast_temperature *temperature
     return 1;
 }
 
+/* The least mean gap that a sweep may have found: a p below the normal numbers is 0 there, and so is what exp(-d) makes of it,
+ * where d is not below `below`. */
+static double F(least_gap)(REAL below, ptrdiff_t length) {
+    double lost = (double)length * exp_any(-(double)below) * power_of_two_f64((double)LOWEST_EXPONENT);
+    return fmax(SMALLEST_LOGITS_GAP, lost * (double)((INTEGER)1 << MANTISSA_BITS) * 8);
+}
+
 /* Returns 0, with the state as it was, if the sums say that the block is not for it. */
 static NOINLINE int F(logits_kl_planned)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                                          const F(survey) *seen, F(logits_plan) plan, const klfast_row *row) {
@@ -277,7 +284,7 @@ static NOINLINE int F(logits_kl_planned)(logits_kl_state *state, const REAL *x, 
         else F(sweep_apart)(sums, x, y, length, &plan);
         double mass = sum_value(sums[0]), w = sum_value(sums[1]) / mass, g = sum_value(sums[2]) / mass, u = g - w;
         /* also where anything is NaN */
-        if (!(g >= SMALLEST_LOGITS_GAP && g < LARGEST_LOGITS_GAP)) return 0;
+        if (!(g >= F(least_gap)(below, length) && g < LARGEST_LOGITS_GAP)) return 0;
         /* What is taken off again must not be much more than what is left. */
         if (u >= 0.5 ? -w <= 0.5 * log1p_any(u) : gap_any(1.0, 1.0 + u, -u) <= 0.5 * g) {
             state->flags = HAS_Y;

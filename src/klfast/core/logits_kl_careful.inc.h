@@ -28,6 +28,7 @@ static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t
     F(lanes) sum = {{0}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *b = F(whole_step)(y, i, length, -INFINITY, padded_y), *a = F(whole_step)(d, i, length, 0, padded_d);
+        AS_LOOP
         for (int j = 0; j < STEP; j++) {
             REAL part = F(scaled_exp)(b[j], scale, &e);
             term[j] = (a[j] - center) * e.inverse < DEEP_BELOW ? part : 0;
@@ -75,6 +76,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded_x),
                    *b = F(whole_step)(y, i, length, -INFINITY, padded_y);
+        AS_LOOP
         for (int j = 0; j < STEP; j++) {
             REAL part = F(scaled_exp)(a[j], scale, &e), from_start = F(centred_difference)(a[j], b[j], start) - start_low;
             p[i + j] = part;
@@ -91,6 +93,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     REAL center = (REAL)average;
     ptrdiff_t padded_length = (length + STEP - 1) / STEP * STEP;
     for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
+        AS_LOOP
         for (int j = 0; j < STEP; j++) {
             REAL apart = d[i + j] - center, from_center = apart * e.inverse;
             term[j] = F(logits_gap)(p[i + j], apart, 0, from_center, &e, F(FAR));
@@ -99,6 +102,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         F(fold)(&gap, term);
         F(end_run)(&gap);
     }
+    AS_LOOP
     for (int j = 0; j < STEP; j++) any_far |= far[j];
     state->gap = F(lane_total)(&gap);
     if (any_far && largest_y > -INFINITY) {

@@ -158,11 +158,11 @@ static ptrdiff_t prepare_tile(const klfast_rows *rows, const klfast_group *group
 }
 
 /* Whether rows of floats that their tile could not finish are worth a tile of doubles: weights with entries below 1e-30, as
- * softmaxes have. Two such tiles take the place of the mask, which is not needed any more. */
+ * softmaxes have, and pairs of logits that have such softmaxes, or are next to equal. */
 static int has_wide_tile(const klfast_rows *rows) {
-    int is_of_weights = rows->operation->neutral == 0.0;
+    int is_pair = has_two(rows) && !rows->labels.data && rows->operation->neutral == rows->operation->neutral_b;
     ptrdiff_t longest = has_two(rows) ? KLFAST_SHORT_ROW : KLFAST_SHORT_DISTRIBUTION;
-    return rows->type == FLOAT32 && is_of_weights && rows->length <= longest;
+    return rows->type == FLOAT32 && (is_pair || rows->operation->neutral == 0.0) && rows->length <= longest;
 }
 
 enum { WIDE_LANES = KLFAST_LINE_BYTES / sizeof(double) };
@@ -176,7 +176,8 @@ static ptrdiff_t widen_lanes(const klfast_rows *rows, double *wide, const double
     return lines * WIDE_LANES;
 }
 
-/* Takes the lanes that are `left` in double; returns those that it could not finish either. */
+/* Takes the lanes that are `left` in double, for their results only; returns those that it could not finish either. Two such
+ * tiles take the place of the mask, which is read again if it is still needed. */
 static unsigned walk_wide(const klfast_rows *rows, const klfast_group *group, const klfast_row *told, tile_memory *tile,
                           unsigned left, double *results) {
     klfast_row wide = *told;
@@ -193,78 +194,13 @@ static unsigned walk_wide(const klfast_rows *rows, const klfast_group *group, co
             if (mine >> lane & 1) results[first + lane] = found[lane];
         left &= ~(mine << first);
     }
+    if (rows->is_written && rows->mask.data) read_tile_of(rows, group, &rows->mask, tile->mask, told->alone);
     return left;
-}
-
-/* Classes that both of two rows of logits exclude: x - y is no number there. In their place, numbers so far below the largest
- * of the row that nothing is left of their exponentials. Returns whether there was any such place. */
-#define FILL_HOLES(NAME, TYPE, DEPTH) \
-    static int NAME(TYPE *x, TYPE *y, ptrdiff_t length, ptrdiff_t distance, double temperature) { \
-        TYPE largest_x = -INFINITY, largest_y = -INFINITY; \
-        int is_filled = 0; \
-        for (ptrdiff_t at = 0; at < length * distance; at += distance) { \
-            largest_x = x[at] > largest_x ? x[at] : largest_x; \
-            largest_y = y[at] > largest_y ? y[at] : largest_y; \
-        } \
-        for (ptrdiff_t at = 0; at < length * distance; at += distance) { \
-            if (x[at] != -INFINITY || y[at] != -INFINITY) continue; \
-            x[at] = largest_x - (TYPE)(DEPTH * temperature); \
-            y[at] = largest_y - (TYPE)(DEPTH * temperature); \
-            is_filled = 1; \
-        } \
-        return is_filled; \
-    }
-FILL_HOLES(fill_holes_of_floats, float, 110)
-FILL_HOLES(fill_holes_of_doubles, double, 800)
-#undef FILL_HOLES
-
-#define EMPTY_HOLES(NAME, TYPE) \
-    static void NAME(TYPE *x, TYPE *y, const TYPE *saved, ptrdiff_t count) { \
-        for (ptrdiff_t i = 0; i < count; i++) \
-            if (saved[i] == -INFINITY && x[i] != -INFINITY) x[i] = y[i] = -INFINITY; \
-    }
-EMPTY_HOLES(empty_holes_of_floats, float)
-EMPTY_HOLES(empty_holes_of_doubles, double)
-#undef EMPTY_HOLES
-
-/* Whether both arrays are logits, and no class weights or targets. */
-static int is_pair_of_logits(const klfast_rows *rows) {
-    const klfast_operation *operation = rows->operation;
-    return has_two(rows) && !rows->labels.data && operation->neutral == -HUGE_VAL && operation->neutral_b == -HUGE_VAL;
-}
-
-/* Takes the tile once more with the holes of all lanes filled, and leaves it as it was; the lanes without have the same results
- * again. Returns what is `left` now. */
-static unsigned walk_filled(const klfast_rows *rows, const klfast_group *group, const klfast_row *told, tile_memory *tile,
-                            ptrdiff_t length, unsigned left, double *results) {
-    ptrdiff_t distance = told->alone ? 1 : rows->unit, count = told->alone ? length : rows->length;
-    double found[KLFAST_GROUP], temperature = rows->parameters.temperature;
-    double *saved = tile->mask + TILE_DOUBLES; /* masks of pairs leave that half free */
-    float *floats_a = (float *)tile->a, *floats_b = (float *)tile->b;
-    unsigned filled = 0;
-    memcpy(saved, tile->a, (size_t)(length * type_size(rows->type)));
-    for (ptrdiff_t lane = 0; left >> lane; lane++) {
-        if (!(left >> lane & 1)) continue;
-        int is_filled = rows->type == FLOAT32
-                            ? fill_holes_of_floats(floats_a + lane, floats_b + lane, count, distance, temperature)
-                            : fill_holes_of_doubles(tile->a + lane, tile->b + lane, count, distance, temperature);
-        filled |= (unsigned)is_filled << lane;
-    }
-    if (!filled) return left;
-    klfast_row again = *told;
-    again.ahead_a = again.ahead_b = (klfast_ahead){(const char *)tile, 0, 0};
-    double *out_a = rows->is_written ? out_a_of(rows, tile) : NULL, *out_b = rows->is_written ? out_b_of(tile) : NULL;
-    filled &= rows->operation->tile(found, tile->a, tile->b, length, group->count, &again, out_a, out_b);
-    for (ptrdiff_t lane = 0; filled >> lane; lane++)
-        if (filled >> lane & 1) results[lane] = found[lane];
-    if (rows->type == FLOAT32) empty_holes_of_floats(floats_a, floats_b, (const float *)saved, length);
-    else empty_holes_of_doubles(tile->a, tile->b, saved, length);
-    return left & ~filled;
 }
 
 /* What the lanes of a tile come to that it has `left`; `results` are those of label number `which`. */
 static void walk_left(const klfast_rows *rows, const klfast_group *group, const klfast_row *told, tile_memory *tile,
-                      ptrdiff_t length, unsigned left, ptrdiff_t which, double *results) {
+                      unsigned left, ptrdiff_t which, double *results) {
     for (ptrdiff_t lane = 0; !rows->is_written && left >> lane; lane++) {
         if (!(left >> lane & 1) || !is_empty_lane(rows, tile->a, lane, told->alone, rows->operation->neutral) ||
             (has_two(rows) && !is_empty_lane(rows, tile->b, lane, told->alone, rows->operation->neutral_b)))
@@ -272,11 +208,12 @@ static void walk_left(const klfast_rows *rows, const klfast_group *group, const 
         finish_empty_row(rows, group, lane, which, &results[lane * rows->label_count]);
         left &= ~(1u << lane);
     }
-    if (left && is_pair_of_logits(rows)) left = walk_filled(rows, group, told, tile, length, left, results);
-    if (left && has_wide_tile(rows)) left = walk_wide(rows, group, told, tile, left, results);
-    for (ptrdiff_t lane = 0; left >> lane; lane++)
-        if (left >> lane & 1)
-            walk_lane(rows, tile, lane, told->alone, first_row(rows, group) + lane, which, &results[lane * rows->label_count]);
+    unsigned unknown = left && has_wide_tile(rows) ? walk_wide(rows, group, told, tile, left, results) : left;
+    if (!rows->is_written) left = unknown;
+    for (ptrdiff_t lane = 0; left >> lane; lane++) {
+        double written, *result = unknown >> lane & 1 ? &results[lane * rows->label_count] : &written;
+        if (left >> lane & 1) walk_lane(rows, tile, lane, told->alone, first_row(rows, group) + lane, which, result);
+    }
 }
 
 static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,
@@ -294,7 +231,7 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
         for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
             mine[lane * rows->label_count + which] = values[lane];
         unsigned left = ~certain & ((1u << group->count) - 1);
-        walk_left(rows, group, told, tile, length, left, which, mine + which);
+        walk_left(rows, group, told, tile, left, which, mine + which);
     }
     if (rows->is_written) write_tiles(rows, group, tile);
 }
