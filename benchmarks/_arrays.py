@@ -8,6 +8,7 @@ from _uses import make_uses
 from _workloads import FAMILIES, FULL_GAUSSIANS, HALVES, LOGITS, ONE_ARRAY, USES
 
 SEED = 20240229
+DISTANCES = {"near": 0.03, "close": 1e-5, "sure": 0.1}  # of the second array of logits from the first, beside their size
 
 
 def dtype_of(name):
@@ -114,9 +115,12 @@ def _make_logits(generator, workload):
         "probabilities": lambda: random_probabilities(generator, shape, dtype, axis),
     }
     arrays = [make[what]() for what in LOGITS[workload.operation]]
-    if workload.kind == "near":
-        arrays[1] *= 0.03
+    if workload.kind in DISTANCES:
+        arrays[1] *= DISTANCES[workload.kind]
         arrays[1] += arrays[0]
+    if workload.kind == "sure":
+        for array in arrays:
+            array *= 10
     if workload.kind == "excluded":
         excluded = generator.random(shape, dtype=np.float32) < 0.1
         for array in arrays:

@@ -70,14 +70,15 @@ TOKENS = {(256, 128_256): "default"}  # next-token logits of a large vocabulary
 IMAGES = {(50_000, 1000): "default"}  # as many classes as ImageNet has
 BYTES = {(100_000, 256): "default"}  # next-byte logits: as many classes as a byte has values
 SHORT = {(1_000_000, 10): "default"}
+FEW_CLASSES = {(100_000, 10): "default", (20_000, 100): "default"}
 REPLIES = BATCH | {(100, 1000): "quick"} | TABLE | {(100_000, 1000): "full"}  # of 1000 tokens
 LATENTS = BATCH | {(1000, 32): "quick", (1_000_000, 32): "default"}
 
 # Operations, dtypes, the level of every shape, and what is special about them. Kinds: "near", the second array differs
-# little from the first, as a quantised model's does; "zeros", 95 % of the entries of either array are 0, independently;
-# "sure", softmaxes of sure classifiers, with many entries below 1e-30; "excluded", a tenth of the classes is -inf in both
-# arrays, as under a mask of actions; "one q", a single row is the second argument for all rows; "real", the rows of the
-# folder, repeated to fill the shape.
+# little from the first, as a quantised model's does, "close", hardly at all, as what the same model gives in another batch;
+# "zeros", 95 % of the entries of either array are 0, independently; "sure", softmaxes of sure classifiers, with many entries
+# below 1e-30, or their logits; "excluded", a tenth of the classes is -inf in both arrays, as under a mask of actions;
+# "one q", a single row is the second argument for all rows; "real", the rows of the folder, repeated to fill the shape.
 SERIES = (
     (
         PROBABILITIES,
@@ -105,7 +106,7 @@ SERIES = (
     (("kl_divergence where",), FLOATS, TABLE, {}),
     (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
-    (PROBABILITIES, ("float32",), {(100_000, 10): "default", (20_000, 100): "default"}, {"kind": "sure"}),
+    (PROBABILITIES, ("float32",), FEW_CLASSES, {"kind": "sure"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
     (ELEMENTWISE, HALVES, {(10_000_000,): "default"}, {}),
     (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES | SHORT, {}),
@@ -122,6 +123,8 @@ SERIES = (
     (("logits.kl_divergence",), ("float32",), SMALL_LOGITS | TOKENS, {"kind": "near"}),
     (("logits.kl_divergence",), ("bfloat16",), TOKENS, {"kind": "near"}),
     (("logits.kl_divergence",), ("float32",), {(100_000, 100): "default"} | TABLE, {"kind": "excluded"}),
+    (("logits.kl_divergence",), ("float32",), FEW_CLASSES, {"kind": "close"}),
+    (("logits.kl_divergence", "logits.js_divergence"), ("float32",), FEW_CLASSES, {"kind": "sure"}),
     (("logits.kl_divergence",), ("float32",), {(510, 49_152): "default"}, {"kind": "real", "folder": EXAMPLES}),
     (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS | BYTES | SHORT, {}),
     (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
