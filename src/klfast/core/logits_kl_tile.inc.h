@@ -210,9 +210,10 @@ static NOINLINE int F(find_lonely)(F(kl_tile) *tile, const REAL *x, const REAL *
     for (int j = 0; j < (row->alone ? 1 : LANES); j++) {
         double scores = (double)tile->lonely[j] + (double)tile->center[j] - (double)tile->largest[j];
         double reach = scores * row->temperature->of_f64.per_ln2 + (MANTISSA_BITS + 17), g = tile->gap[j] * tile->inverse[j];
-        if (tile->bad[j] || (tile->moved[j] && !(reach >= (double)((bits_f64(g) >> 52) - 1023)))) continue;
+        if (tile->bad[j] || tile->lonely[j] == -INFINITY) continue;
+        if (tile->moved[j] && !(reach >= (double)((bits_f64(g) >> 52) - 1023))) continue;
         INTEGER differs = 0; /* rows that are the same have the same there, too */
-        for (ptrdiff_t at = j; at < j + count * distance; at += distance) differs |= (x[at] < tile->cut[j]) & (x[at] != y[at]);
+        for (ptrdiff_t at = j; at < j + count * distance; at += distance) differs |= x[at] != y[at];
         if (!differs) continue;
         tile->moved[j] = 1;
         tile->rest[j] = F(lonely_of_row)(tile, j, x + j, y + j, count, distance, row->temperature);
