@@ -2,6 +2,7 @@
 that are all but equal, or differ by a constant, have elsewhere."""
 
 import functools
+import itertools
 
 import numpy as np
 import oracles
@@ -122,4 +123,24 @@ def test_gradients_are_those_of_all_classes(length, dtype, level):
         bounds = allowed(*(row.astype(np.float64) for row in pair), float(kl), exact, dtype)
         if not all(error <= bound for error, bound in zip(errors, bounds, strict=True)):
             wrong[kind] = (errors, bounds)
+    assert not wrong
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_class_with_the_same_low_score_in_both_does_not_make_rows_equal(dtype, level):
+    """All others differ by one constant: the low class is where they lie apart, be it next to nothing of q or all of it."""
+    calls = []
+    for length in (2, 3, 40, 128, 200):
+        for low, shift in itertools.product(
+            (-90.0, -130.0, -720.0, -1000.0), (0.0, 1.5, 60.0, 130.0, 719.0, 1000.0, 1500.0)
+        ):
+            x = np.zeros(length, dtype)
+            x[length // 2] = low
+            calls.append((x, np.where(x == low, low, -shift).astype(dtype)))
+    wrong = {}
+    for (x, y), result in zip(calls, call_each(level, "logits.kl_divergence", calls), strict=True):
+        exact = oracles.logits_kl_divergence(x.astype(np.float64), y.astype(np.float64))
+        if not (result == 0.0 if exact == 0 else oracles.relative_error(result, exact) <= BOUNDS[dtype]):
+            wrong[len(x), x.min(), -y.max()] = (float(result), float(exact))
     assert not wrong
