@@ -13,12 +13,6 @@ typedef struct {
     double total[LANES], inverse[LANES], mean[LANES], gap[LANES], rest[LANES], inside[LANES];
 } F(kl_tile);
 
-static ALWAYS_INLINE REAL F(lowest_of_row)(const REAL *lane) {
-    REAL least = lane[0];
-    for (int j = 1; j < LANES; j++) least = lane[j] < least ? lane[j] : least;
-    return least;
-}
-
 /* What a row that is alone has: of classes that are equally likely, the first counts, as in a lane. */
 static ALWAYS_INLINE void F(survey_row)(REAL *largest, REAL *lowest, REAL *beside, INTEGER *bad, const REAL *x, const REAL *y,
                                         ptrdiff_t length) {

@@ -103,6 +103,11 @@ static ALWAYS_INLINE REAL F(largest_of_row)(const REAL *lane) {
     for (int j = 1; j < LANES; j++) largest = lane[j] > largest ? lane[j] : largest;
     return largest;
 }
+static ALWAYS_INLINE REAL F(lowest_of_row)(const REAL *lane) {
+    REAL least = lane[0];
+    for (int j = 1; j < LANES; j++) least = lane[j] < least ? lane[j] : least;
+    return least;
+}
 static ALWAYS_INLINE INTEGER F(any_of_row)(const INTEGER *lane) {
     INTEGER any = 0;
     for (int j = 0; j < LANES; j++) any |= lane[j];
