@@ -37,6 +37,9 @@ SIDE_BY_SIDE = ["-fschedule-insns", "-fsched-pressure"]
 # row of a thousand entries on Zen 3.
 IN_A_LOOP = "unrolled_loop:512:noalign,libcall:-1:noalign"
 SMALL_ARRAYS = ["-fno-tree-loop-distribute-patterns", f"-mmemset-strategy={IN_A_LOOP}", f"-mmemcpy-strategy={IN_A_LOOP}"]
+# How to find the callers of a function, for debuggers and profilers: a fiftieth of a wheel, and of little use there without the
+# names that --strip-all takes.
+NO_UNWINDING = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 NO_COMPILER = """
 klfast is compiled from C and Cython, and no C compiler was found that works and finds Python.h.
 Install one, with Python's headers, and try again:
@@ -76,12 +79,17 @@ class BuildKernels(build_ext):
             extension.extra_objects += [future.result() for future in (*kernels, module)]
         extension.depends, extension.sources = extension.extra_objects, []  # all that is left is to link
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
-        if sys.platform == "linux" and not self.inplace:  # names of static functions: for profiles of a build in place only
+        if self._is_lean():
             extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extension(extension)
 
+    def _is_lean(self):
+        """Whether names of static functions, and the like, are left out: they are for profiles of a build in place."""
+        return sys.platform == "linux" and not self.inplace
+
     def _compile_kernels(self, name, flags):
-        return self._compile_once(f"{CORE}/{name}.c", self._as_understood(FLAGS + flags))
+        lean = NO_UNWINDING if self._is_lean() else []
+        return self._compile_once(f"{CORE}/{name}.c", self._as_understood(FLAGS + lean + flags))
 
     def _compile_module(self, extension):
         """What Cython made, beside the kernels: it takes as long as a fourth of a CPU level."""
