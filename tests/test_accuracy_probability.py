@@ -132,18 +132,6 @@ def test_kl_of_a_row_with_itself_is_exactly_zero(name, dtype, level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("factor", (2.0**-60, 0.5, 3.0, 1024.0, 1e4))
-@pytest.mark.parametrize("length", (1, 2, 64, 1000, 49152))
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_kl_of_proportional_rows_is_next_to_nothing(dtype, length, factor, level):
-    """Small whole numbers, so that the multiple is exact and so is the answer 0."""
-    p = np.random.default_rng(length).integers(0, 1000, length).astype(dtype)
-    p[0] = 7
-    result = call(level, "kl_divergence", p, (p * factor).astype(dtype))
-    assert 0.0 <= result <= NEXT_TO_NOTHING
-
-
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_entropy_of_a_certain_event_is_exactly_zero(dtype, level):
     for length in (1, 2, 64, 1000):

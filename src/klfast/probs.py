@@ -52,9 +52,9 @@ def kl_divergence(
     Returns
     -------
     float64 or ndarray of float64
-        One value for each distribution. Never negative if normalised, exactly 0 for identical rows; +inf where p > 0 and
-        q = 0; p = 0 adds nothing. NaN, and not +inf, where p or q has no weight at all, and for empty ones; not normalised,
-        these are sums like any other.
+        One value for each distribution. Never negative if normalised, exactly 0 for identical rows and where one is a
+        multiple of the other (of numbers from 2**-400 to 2**400); +inf where p > 0 and q = 0; p = 0 adds nothing. NaN, and
+        not +inf, where p or q has no weight at all, and for empty ones; not normalised, these are sums like any other.
 
     Raises
     ------

@@ -8,6 +8,9 @@ enum { JENSEN_SHANNON, TOTAL_VARIATION, HELLINGER, JEFFREYS, CHI_SQUARED };
 /* Whose terms may be off by nearly all that is promised. */
 static inline int kind_is_close(int kind) { return kind == JENSEN_SHANNON || kind == HELLINGER; }
 
+/* Those that are infinite where one of p and q is 0 and the other is not: chi-squared only where q is. */
+static inline int kind_has_infinity(int kind) { return kind == JEFFREYS || kind == CHI_SQUARED; }
+
 static inline float root_f32(float x) { return sqrtf(x); }
 static inline double root_f64(double x) { return sqrt(x); }
 static inline float absolute_f32(float x) { return fabsf(x); }
@@ -18,18 +21,18 @@ static inline double absolute_f64(double x) { return fabs(x); }
 static int comparison_is_certain(const weights_state *s, int kind, int is_float) {
     double p = sum_value(s->mass), f = sum_value(s->first) / p, w = fabs(sum_value(s->second)) / p;
     double unit = is_float ? 0x1p-23 : 0x1p-51;
-    if (s->flags & IS_INFINITE && (kind == JEFFREYS || kind == CHI_SQUARED)) return w < 0x1p20;
+    if (s->flags & IS_INFINITE && kind_has_infinity(kind)) return w < 0x1p20;
     if (w == 0 && sum_value(s->first) == 0) return 1;
     return kind == TOTAL_VARIATION ? w <= unit * f : w <= unit && w * w <= unit * f;
 }
 
 static int has_infinite_term(const weights_state *s, int kind) {
-    return s->flags & IS_INFINITE && (kind == JEFFREYS || kind == CHI_SQUARED);
+    return s->flags & IS_INFINITE && kind_has_infinity(kind);
 }
 
 /* `whole`: what the sum of the terms is divided by, the sum of p or, of raw rows, their scale. */
 static inline double comparison_value(const weights_state *s, double whole, int kind, int raw) {
-    double first = sum_value(s->first), f = (kind == JEFFREYS || kind == CHI_SQUARED ? first : 0.5 * first) / whole;
+    double first = sum_value(s->first), f = (kind_has_infinity(kind) ? first : 0.5 * first) / whole;
     if (has_infinite_term(s, kind)) return HUGE_VAL;
     switch (kind) {
     case JENSEN_SHANNON:
@@ -81,7 +84,7 @@ static int comparison_sums_finish(const weights_state *s, klfast_row *row) {
 
 /* What comes after a walk whose constant was not good enough (repeats is 1 more), or whose terms left the range (2): once more
  * with a better constant; then in double, one element at a time, with both sums near `aim`. */
-static void plan_repeat(klfast_row *row, double w, int repeats) {
+static void plan_repeat(const weights_state *s, klfast_row *row, double w, int repeats) {
     row->repeats = repeats;
     if (row->repeats == 2) {
         row->is_float = 0;
@@ -91,20 +94,26 @@ static void plan_repeat(klfast_row *row, double w, int repeats) {
         refine_constant(row, w);
         row->walk = row->repeats == 1 ? WALK_CAREFUL : WALK_ONE_BY_ONE;
     }
+    look_for_multiples(s, row);
 }
 
 static int comparison_finish(const klfast_state *state, klfast_row *row, double *result, int kind) {
     const weights_state *s = &state->weights;
     double p = sum_value(s->mass), w = -sum_value(s->second) / p;
+    if (row->walk == WALK_MULTIPLES) return multiples_finish(s, row, result);
     *result = NAN;
     if (is_sums(row->walk)) return comparison_sums_finish(s, row);
     if (s->flags & HAS_NAN) return 0;
+    if (has_infinite_term(s, kind) && s->largest_p > 0 && s->largest_q > 0) { /* whatever the constant is */
+        *result = HUGE_VAL;
+        return 0;
+    }
     if (row->repeats < 2 && needs_scaling(s, row)) return 1;
     if (!(p > 0)) return 0;
     double aim = better_aim(s, row, kind);
     if (aim > 0 || (row->repeats < 3 && !comparison_is_certain(s, kind, row->is_float))) {
         row->aim = aim > 0 ? aim : row->aim;
-        plan_repeat(row, w, aim > 0 ? 2 : row->repeats + 1);
+        plan_repeat(s, row, w, aim > 0 ? 2 : row->repeats + 1);
         return 1;
     }
     klfast_state last = *state;

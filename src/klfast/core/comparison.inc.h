@@ -148,7 +148,7 @@ static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q
         ptrdiff_t begin = 0;
         if (kind == JENSEN_SHANNON && F(is_sparse)(p, q, length)) {
             ptrdiff_t whole = length - length % F(GROUP);
-            if (F(js_sparse)(state, p, q, whole, &constants, lowest)) begin = whole;
+            if (F(js_sparse)(state, p, q, whole, &constants, row, lowest)) begin = whole;
         }
         klfast_state rest;
         memset(&rest, 0, sizeof rest);
@@ -157,7 +157,7 @@ static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q
         klfast_state all = {.weights = *state};
         weights_join(&all, &rest, row);
         *state = all.weights;
-        if (usual && state->first.high <= HIGHEST_SUM) return;
+        if (usual && (state->first.high <= HIGHEST_SUM || has_infinite_term(state, kind))) return;
         memset(state, 0, sizeof *state);
     }
     F(comparison_unusual)(state, p, q, length, row, kind);
@@ -210,7 +210,8 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
         is_left = 0;
         for (int j = 0; j < LANES; j++) {
             if (certain[j]) continue; /* as in any company */
-            int usual = tile.is_sound[j] && tile.first[j] <= HIGHEST_SUM;
+            int is_infinite = tile.is_infinite[j] && kind_has_infinity(kind); /* whatever its terms add up to */
+            int usual = tile.is_sound[j] && (tile.first[j] <= HIGHEST_SUM || is_infinite);
             certain[j] = F(compare_lane)(&result[j], &tile, j, kind, raw) && usual;
             if (certain[j] || !usual) continue;
             /* once more with what the sum of p - c*q says of c, which is more than the rounded sums of p and q do */

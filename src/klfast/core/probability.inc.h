@@ -13,7 +13,7 @@ typedef struct {
 typedef struct {
     REAL c[LANES], c_low[LANES]; /* divergence: c in two parts; cross-entropy: c */
     REAL limit[LANES];           /* cross-entropy: what is set aside */
-    REAL *first, *second;        /* comparisons: where terms are kept as well, or NULL */
+    REAL *mass, *first, *second; /* comparisons: where terms are kept as well, or NULL */
     klfast_ahead ahead_p, ahead_q;
 } F(constants);
 
@@ -22,7 +22,7 @@ static F(constants) F(same_constants)(REAL c, REAL c_low, REAL limit, const REAL
     F(constants) all;
     all.ahead_p = F(ahead_or)(&row->ahead_a, p, F(AHEAD));
     all.ahead_q = F(ahead_or)(&row->ahead_b, q, F(AHEAD));
-    all.first = all.second = NULL;
+    all.mass = all.first = all.second = NULL;
     for (int j = 0; j < LANES; j++) {
         all.c[j] = c;
         all.c_low[j] = c_low;
@@ -193,6 +193,23 @@ static void F(sums)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_
     F(lane_sums)(&mass, &other, p, q, length);
     state->mass = F(lane_total)(&mass);
     state->second = F(lane_total)(&other);
+}
+
+/* Whether q is a multiple of p: p/q is that of the first entry but zeros everywhere, which is kept for other blocks. */
+static NOINLINE void F(multiples)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length) {
+    ptrdiff_t i = 0;
+    memset(state, 0, sizeof *state);
+    while (i < length && p[i] == 0 && q[i] == 0) i++;
+    if (i == length) return;
+    double a = (double)p[i], b = (double)q[i];
+    int is_multiple = is_middling(a) && is_middling(b);
+    while (is_multiple && i < length) {
+        ptrdiff_t end = smaller(length, i + STEP);
+        for (; i < end; i++) is_multiple &= has_ratio((double)p[i], (double)q[i], a, b);
+    }
+    state->largest_p = a;
+    state->q_beside_largest_p = b;
+    state->flags = is_multiple ? 0 : NO_MULTIPLE;
 }
 
 /* ---- divergence: the sums of gap and excess ---- */

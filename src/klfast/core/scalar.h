@@ -61,6 +61,16 @@ static inline double difference_f64(double p, double c, double q) {
 }
 #endif
 
+/* Whether products with another such number, and what is lost when they are rounded, stay in the range. */
+static inline int is_middling(double x) { return x >= 0x1p-400 && x <= 0x1p400; }
+
+/* Whether p/q is exactly a/b, for middling a and b; also of two zeros. If p and q leave the range it says no. */
+static inline int has_ratio(double p, double q, double a, double b) {
+    double one = p * b, other = q * a;
+    int is_told = (one >= 0x1p-800) & (one <= 0x1p800) & (difference_f64(one, p, b) == difference_f64(one, q, a));
+    return (one == other) & (is_told | ((p == 0) & (q == 0)));
+}
+
 /* An exponent field k << 23 (k << 52) as the number k / FIELD_UNIT, exactly. Hardware converts 64-bit integers from
  * AVX-512 on; before, the biased exponent is put into the mantissa of 2^52 instead. */
 #define FIELD_UNIT_f32 0x1p-23f

@@ -52,7 +52,7 @@ static void F(part)(F(parted) *parts, const REAL *p, const REAL *q, ptrdiff_t le
 
 /* The state of a block whose length is a multiple of GROUP; 0 if its numbers are not for the fast kernels. */
 static int F(js_sparse)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length, const F(constants) *row,
-                        REAL lowest) {
+                        const klfast_row *told, REAL lowest) {
     F(parted) parts;
     F(constants) here = *row;
     klfast_state total = {.weights = *state}, piece;
@@ -71,7 +71,7 @@ static int F(js_sparse)(weights_state *state, const REAL *p, const REAL *q, ptrd
         memset(&piece, 0, sizeof piece);
         F(sweep_JENSEN_SHANNON)(&sums, parts.kept_p, parts.kept_q, parts.kept, &here);
         if (!F(conclude)(&piece.weights, &sums, lowest, 1)) return 0;
-        weights_join(&total, &piece, NULL);
+        weights_join(&total, &piece, told);
     }
     if (bits & SIGN_BITS || !(alone_p.high <= HIGHEST_SUM && alone_q.high <= HIGHEST_SUM)) return 0;
     double c = (double)row->c[0], c_low = (double)row->c_low[0];

@@ -44,6 +44,7 @@ enum {
         4,     /* numbers so large or small that sums, products or differences leave the normal ones: bring them into range */
     HAS_Y = 8, /* at least one y above -inf */
     HAS_LOW = 16, /* comparisons: a term may have sunk below the normal numbers */
+    NO_MULTIPLE = 32, /* q is not p times a number, or that cannot be told */
 };
 
 /* Probabilities. All blocks of a row use the same constant c (see klfast_row), so their sums simply add:
@@ -121,6 +122,7 @@ enum {
     WALK_FAST,      /* with a c that may be a guess or rounded */
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
     WALK_ANCHORED, /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
+    WALK_MULTIPLES, /* only to see whether q is p times a number: then no divergence is anything but 0 */
     WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near `aim` */
     WALK_TERMS,      /* logits, Jensen-Shannon: the totals are known */
     WALK_WIDE_TERMS, /* the same, in double */
@@ -147,7 +149,7 @@ typedef struct {
     const klfast_temperature *temperature;
     const klfast_labels *labels; /* tiles */
     ptrdiff_t alone; /* tiles: the length of the only row, see tile_sums.inc.h; 0 where every lane is a row */
-    int walk, repeats, was_summed, is_float, expects_zeros;
+    int walk, repeats, was_summed, looked_for_multiples, walk_after, is_float, expects_zeros;
     /* Powers of two that bring extreme rows into range; 1 for all others. Scores have the first, and so has their KL's gap. */
     double scale_p, scale_q;
     double aim; /* comparisons: what WALK_ONE_BY_ONE brings both sums to, another power of two */

@@ -5,6 +5,7 @@ enum { F(logits_block) = LOGITS_BLOCK, F(softmax_block) = SOFTMAX_BLOCK, F(exp_l
 static void F(kl_divergence)(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
                              const klfast_row *row) {
     if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row);
+    else if (row->walk == WALK_MULTIPLES) F(multiples)(&state->weights, p, q, length);
     else F(divergence_any)(&state->weights, p, q, length, row, 0);
 }
 
@@ -39,6 +40,7 @@ static void F(logits_entropy)(klfast_state *state, const void *x, const void *y,
 #define COMPARISON(NAME, KIND) \
     static void F(NAME)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, const klfast_row *row) { \
         if (is_sums(row->walk)) F(sums)(&state->weights, p, q, length, row); \
+        else if (row->walk == WALK_MULTIPLES) F(multiples)(&state->weights, p, q, length); \
         else F(comparison_any)(&state->weights, p, q, length, row, KIND); \
     } \
     static void F(raw_##NAME)(klfast_state *state, const void *p, const void *q, ptrdiff_t length, \

@@ -9,9 +9,11 @@
 #define SMALL_CROSS_ENTROPY 0.5
 
 static void weights_join(klfast_state *into, const klfast_state *other, const klfast_row *row) {
-    (void)row;
     weights_state *a = &into->weights;
     const weights_state *b = &other->weights;
+    if (row->walk == WALK_MULTIPLES && a->largest_p > 0 && b->largest_p > 0 &&
+        !has_ratio(b->largest_p, b->q_beside_largest_p, a->largest_p, a->q_beside_largest_p))
+        a->flags |= NO_MULTIPLE;
     a->flags |= b->flags;
     add_sum(&a->mass, b->mass);
     add_sum(&a->first, b->first);
@@ -70,6 +72,22 @@ static void bring_to(double aim, double *scale, wide_sum *sum) {
     sum->low *= up;
 }
 
+/* Before a row that differs by so little is walked again: once, to see whether q is a multiple of p. All walks with care, and
+ * the slow ones after them, would only show that they cannot tell its divergence from 0. */
+static void look_for_multiples(const weights_state *s, klfast_row *row) {
+    if (row->looked_for_multiples || !(sum_value(s->first) <= 0x1p-20 * sum_value(s->mass))) return;
+    row->looked_for_multiples = 1;
+    row->walk_after = row->walk;
+    row->walk = WALK_MULTIPLES;
+}
+
+/* After that: 1 if it is not. */
+static int multiples_finish(const weights_state *s, klfast_row *row, double *result) {
+    *result = 0.0;
+    row->walk = row->walk_after;
+    return (s->flags & NO_MULTIPLE) != 0;
+}
+
 /* After a walk of sums: 1 if the row is to be walked with the constant now set, or summed once more in a wider range; 0
  * if it has no answer. */
 static int sums_finish(const weights_state *s, klfast_row *row, double p, double q, double constant) {
@@ -102,6 +120,7 @@ static void find_anchor(const weights_state *s, klfast_row *row) {
 static int divergence_finish(const klfast_state *state, klfast_row *row, double *result) {
     const weights_state *s = &state->weights;
     double p = sum_value(s->mass), q = sum_value(s->second);
+    if (row->walk == WALK_MULTIPLES) return multiples_finish(s, row, result);
     *result = NAN;
     if (is_sums(row->walk) && row->repeats > 0) {
         find_anchor(s, row);
@@ -115,6 +134,10 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
     }
     if (is_sums(row->walk)) return sums_finish(s, row, p, q, p / q);
     if (s->flags & HAS_NAN) return 0;
+    if (s->flags & IS_INFINITE && s->largest_q > 0) { /* whatever the constant is */
+        *result = HUGE_VAL;
+        return 0;
+    }
     if (needs_scaling(s, row)) return 1;
     double w = -q / p, whole = 1.0 + w;
     if (!(p > 0)) return 0;
@@ -136,6 +159,7 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
         if (row->repeats > 2) return 1;
         if (row->repeats == 1) row->constant_low = 0.0; /* the fast walk did not use it */
         refine_constant(row, w);
+        look_for_multiples(s, row);
         return 1;
     }
     *result = value > 0 ? value : 0.0;
