@@ -48,6 +48,14 @@ static double renyi_from_sums(const weights_state *s, double order) {
     return f / (1 - order) * log1p_ratio(-f) + 0.0; /* 0.0 where that is -0.0 */
 }
 
+/* Whether c was close enough: its error w takes order*(1 - order)*w^2/2 off f, and changes what is left by (1 - order)*w.
+ * Orders 0 and infinity do not need it: f is not of second order there, or w is taken out exactly. */
+static int renyi_is_certain(const weights_state *s, double order) {
+    double w = sum_value(s->second) / sum_value(s->mass), f = sum_value(s->first) / sum_value(s->mass);
+    if (order == 0 || order == HUGE_VAL) return 1;
+    return !(w * w > 0x1p-53 * (f / order / (1 - order)) || fabs((1 - order) * w) > 0x1p-51);
+}
+
 static int renyi_finish(const klfast_state *state, klfast_row *row, double *result) {
     const renyi_state *s = &state->renyi;
     const weights_state *sums = &s->weights;
@@ -65,11 +73,12 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         *result = value >= 0 && order > 1 && sums->flags & IS_INFINITE ? HUGE_VAL : value;
         return 0;
     }
-    double w = -sum_value(sums->second) / sum_value(sums->mass), f = sum_value(sums->first) / sum_value(sums->mass);
-    /* w takes order*(1 - order)*w^2/2 off f, and changes what is left by (1 - order)*w; orders 0 and infinity do not need it: f
-     * is not of second order there, or w is taken out exactly */
-    if (order > 0 && order < HUGE_VAL && row->repeats < 3 && fabs(w) < 0.5 &&
-        (w * w > 0x1p-53 * (f / order / (1 - order)) || fabs((1 - order) * w) > 0x1p-51)) {
+    if (sums->flags & IS_INFINITE && !(sums->flags & OUT_OF_SCALE)) {
+        *result = HUGE_VAL;
+        return 0;
+    }
+    double w = -sum_value(sums->second) / sum_value(sums->mass);
+    if (row->repeats < 3 && fabs(w) < 0.5 && !renyi_is_certain(sums, order)) {
         row->repeats++;
         refine_constant(row, w);
         return 1;
@@ -79,7 +88,7 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         row->walk = WALK_TERMS;
         return 1;
     }
-    *result = sums->flags & IS_INFINITE ? HUGE_VAL : value;
+    *result = value;
     return 0;
 }
 

@@ -33,7 +33,8 @@ static ALWAYS_INLINE double renyi_term(double p, double b, double d, double orde
     return b > 0 ? term : alone;
 }
 
-static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q,
+/* The step at `start`. */
+static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q, ptrdiff_t start,
                                      const constants_f64 *restrict row, double order, const int kind) {
     double first[STEP], second[STEP], mass[STEP], beside[STEP];
     for (int part = 0; part < STEP; part += LANES) {
@@ -62,6 +63,10 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
     fold_f64(&local->mass, mass);
     fold_f64(&local->first, first);
     fold_f64(&local->second, second);
+    if (!row->first) return;
+    memcpy(row->mass + start, mass, sizeof mass);
+    memcpy(row->first + start, first, sizeof first);
+    memcpy(row->second + start, second, sizeof second);
 }
 
 /* A step with 0.0 for -0.0; `step` may be `plain` itself. */
@@ -83,7 +88,7 @@ static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const do
             a = without_signs(a, last_p);
             b = without_signs(b, last_q);
         }
-        renyi_step(&local, a, b, row, order, kind);
+        renyi_step(&local, a, b, r, row, order, kind);
         end_runs_f64(&local);
     }
     store_sweep_f64(sums, &local);
@@ -104,6 +109,67 @@ typedef void renyi_sweep_function(sweep_f64 *s, const double *p, const double *q
                                   double order, int signs);
 static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64, sweep_ORDER_HIGH_f64,
                                                      sweep_ORDER_INFINITE_f64};
+
+static NOINLINE void add_row_in_steps(lanes_f64 *sum, const double *term, ptrdiff_t length) {
+    add_row_as_swept_f64(sum, term, length, STEP);
+}
+
+/* The row that is alone in a tile: as comparison_of_row. */
+static NOINLINE void renyi_of_row(sweep_f64 *sums, const double *p, const double *q, ptrdiff_t length, constants_f64 *row,
+                                  int signs, const klfast_row *told) {
+    double mass[KLFAST_SHORT_DISTRIBUTION + STEP], first[KLFAST_SHORT_DISTRIBUTION + STEP],
+        second[KLFAST_SHORT_DISTRIBUTION + STEP], order = told->parameters->order;
+    row->mass = mass;
+    row->first = first;
+    row->second = second;
+    renyi_sweeps[renyi_kind(order)](sums, p, q, length, row, order, signs);
+    watch_row_f64(sums, told);
+    add_row_in_steps(&sums->mass, mass, told->alone);
+    add_row_in_steps(&sums->first, first, told->alone);
+    add_row_in_steps(&sums->second, second, told->alone);
+}
+
+/* What a lane whose sums are sound comes to; returns whether they tell. `impossible`: what makes an order above 1 infinite. */
+static NOINLINE int renyi_of_lane(double *result, const tile_sums_f64 *tile, int j, double order, int impossible) {
+    weights_state s = {.mass.high = tile->mass[j], .first.high = tile->first[j], .second.high = tile->second[j],
+                       .largest = tile->largest[j]};
+    *result = impossible ? HUGE_VAL : renyi_from_sums(&s, order);
+    return impossible || (*result >= 0 && fabs(s.first.high) <= HIGHEST_SUM && renyi_is_certain(&s, order));
+}
+
+static int has_impossible(const double *p, const double *q, ptrdiff_t start, ptrdiff_t length, ptrdiff_t distance) {
+    for (ptrdiff_t i = start; i < length; i += distance)
+        if (q[i] == 0 && p[i] > 0) return 1;
+    return 0;
+}
+
+static unsigned tile_renyi_divergence_f64(double *result, const void *a, const void *b, ptrdiff_t length, ptrdiff_t count,
+                                          const klfast_row *told, void *out_a, void *out_b) {
+    (void)out_a, (void)out_b;
+    const double *p = a, *q = b;
+    double order = told->parameters->order, p_sum[LANES], q_sum[LANES], lowest[LANES];
+    constants_f64 row = same_constants_f64(1, 0, 0, p, q, told);
+    sweep_f64 sums;
+    tile_sums_f64 tile;
+    int certain[LANES] = {0};
+    wide_line_sums_f64(p_sum, p, length, told);
+    wide_line_sums_f64(q_sum, q, length, told);
+    tile_quotients_f64(&row, lowest, p_sum, q_sum);
+    for (int j = 0; j < LANES; j++) row.limit[j] = 1 / (row.c[j] < 1 ? row.c[j] : 1);
+    int signs = 0;
+    do { /* the same bits where there are none */
+        if (told->alone) renyi_of_row(&sums, p, q, length, &row, signs, told);
+        else renyi_sweeps[renyi_kind(order)](&sums, p, q, length, &row, order, signs);
+        tile_conclude_f64(&tile, &sums, lowest);
+    } while (!all_sound_f64(&tile, count) && signs++ == 0);
+    for (int j = 0; j < count; j++) {
+        if (!tile.is_sound[j]) continue;
+        int is_watched = tile.is_infinite[j] && order > 1; /* both ways, see below */
+        int impossible = is_watched && has_impossible(p, q, j, length, told->alone ? 1 : LANES);
+        certain[j] = renyi_of_lane(&result[j], &tile, j, order, impossible);
+    }
+    return lane_bits(certain, LANES);
+}
 
 /* The logarithms of p, of q, and of p^a q^(1-a), each to be added up as exponentials. */
 static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
@@ -158,8 +224,7 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
         usual = conclude_f64(&s->weights, &sums, lowest, 1);
     }
     /* watched both ways, so it does not say which of p and q is 0 alone */
-    s->weights.flags &= ~IS_INFINITE;
-    for (ptrdiff_t i = 0; i < length && row->parameters->order > 1; i++)
-        if (((const double *)q)[i] == 0 && ((const double *)p)[i] > 0) s->weights.flags |= IS_INFINITE;
+    int is_watched = s->weights.flags & IS_INFINITE && row->parameters->order > 1;
+    if (!(is_watched && has_impossible(p, q, 0, length, 1))) s->weights.flags &= ~IS_INFINITE;
     if (!usual || !(fabs(s->weights.first.high) <= HIGHEST_SUM)) s->weights.flags |= OUT_OF_SCALE;
 }
