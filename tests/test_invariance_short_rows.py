@@ -35,6 +35,9 @@ PROBABILITIES = (
     ("jeffreys", {}),
     ("chi2_divergence", {}),
     ("chi2_divergence", {"normalize": False}),
+    ("renyi_divergence", {"alpha": 0.3}),
+    ("renyi_divergence", {"alpha": 2.0}),
+    ("renyi_divergence", {"alpha": np.inf}),
 )
 # More than two tiles of the widest type.
 ROWS = 37
