@@ -93,6 +93,9 @@ def _make_probabilities(generator, workload):
         for array in arrays:
             array[generator.random(shape, dtype=np.float32) < 0.95] = 0
             array[..., 0] = 0.01  # no row without any weight
+    if workload.kind == "multiples":
+        arrays[0][...] = generator.integers(1, 1000, shape)
+        np.multiply(arrays[0], 3, out=arrays[1])
     if workload.kind == "one q":
         arrays[1] = aligned_copy(arrays[1][0])
     if workload.operation.endswith(" where"):

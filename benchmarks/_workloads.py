@@ -78,7 +78,8 @@ LATENTS = BATCH | {(1000, 32): "quick", (1_000_000, 32): "default"}
 # little from the first, as a quantised model's does, "close", hardly at all, as what the same model gives in another batch;
 # "zeros", 95 % of the entries of either array are 0, independently; "sure", softmaxes of sure classifiers, with many entries
 # below 1e-30, or their logits; "excluded", a tenth of the classes is -inf in both arrays, as under a mask of actions;
-# "one q", a single row is the second argument for all rows; "real", the rows of the folder, repeated to fill the shape.
+# "one q", a single row is the second argument for all rows; "multiples", counts and three times the counts, between which there
+# is nothing; "real", the rows of the folder, repeated to fill the shape.
 SERIES = (
     (
         PROBABILITIES,
@@ -107,6 +108,7 @@ SERIES = (
     (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
     (PROBABILITIES, ("float32",), FEW_CLASSES, {"kind": "sure"}),
+    (("kl_divergence", "js_divergence"), ("float32",), FEW_CLASSES | TABLE, {"kind": "multiples"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
     (ELEMENTWISE, HALVES, {(10_000_000,): "default"}, {}),
     (("logits.cross_entropy",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES | BYTES | SHORT, {}),
