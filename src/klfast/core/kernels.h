@@ -116,6 +116,8 @@ typedef struct {
     /* One result for each of `length` elements, where `mask` (NULL: everywhere) is not 0; `q` is not looked at by entr. */
     void (*elementwise[ELEMENTWISE][TYPES])(void *out, const void *p, const void *q, const char *mask, ptrdiff_t length);
     klfast_term_operation terms[TERM_OPERATIONS];
+    /* Lanes of a tile, of `length` elements in all, or a row alone in it -> bits that say in which b is a multiple of a. */
+    unsigned (*multiple_lanes[TYPES])(const void *a, const void *b, ptrdiff_t length, ptrdiff_t alone);
     /* Rows of terms, one behind the other -> the sum of each. */
     void (*sum_rows[TYPES])(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length);
     /* Terms of one row times `factor`; the target may be the terms themselves. The same with a factor for each term. */

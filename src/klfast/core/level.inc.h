@@ -315,6 +315,7 @@ const klfast_level KLFAST_LEVEL = {
     .finish_dirichlets = finish_dirichlets,
     .may_be_covariance = may_be_covariance,
     .gaussian_full = gaussian_full,
+    .multiple_lanes = {multiple_lanes_f32, multiple_lanes_f64},
     .sum_rows = {sum_rows_f32, sum_rows_f64},
     .scale_terms = {scale_terms_f32, scale_terms_f64},
     .scale_each = {scale_each_f32, scale_each_f64},

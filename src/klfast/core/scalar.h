@@ -62,7 +62,7 @@ static inline double difference_f64(double p, double c, double q) {
 #endif
 
 /* Whether products with another such number, and what is lost when they are rounded, stay in the range. */
-static inline int is_middling(double x) { return x >= 0x1p-400 && x <= 0x1p400; }
+static inline int is_middling(double x) { return (x >= 0x1p-400) & (x <= 0x1p400); }
 
 /* Whether p/q is exactly a/b, for middling a and b; also of two zeros. If p and q leave the range it says no. */
 static inline int has_ratio(double p, double q, double a, double b) {

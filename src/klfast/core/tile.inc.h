@@ -280,6 +280,33 @@ static unsigned F(tile_cross_entropy)(double *result, const void *p, const void 
     return lane_bits(certain, LANES);
 }
 
+/* Which lanes have a q that is a multiple of p, with entries but zeros: see multiples. */
+static unsigned F(multiple_lanes)(const void *tile_p, const void *tile_q, ptrdiff_t length, ptrdiff_t alone) {
+    const REAL *p = tile_p, *q = tile_q;
+    double a[LANES] = {0}, b[LANES] = {0};
+    int is_multiple[LANES], any = 1;
+    for (int j = 0; j < LANES; j++) is_multiple[j] = 1;
+    if (alone) {
+        weights_state state;
+        F(multiples)(&state, p, q, alone);
+        return state.largest_p > 0 && !(state.flags & NO_MULTIPLE);
+    }
+    for (ptrdiff_t i = 0; i < length && any; i += LANES) {
+        any = 0;
+        AS_LOOP
+        for (int j = 0; j < LANES; j++) {
+            double of_p = (double)p[i + j], of_q = (double)q[i + j];
+            int is_first = (a[j] == 0) & (b[j] == 0);
+            a[j] = is_first ? of_p : a[j];
+            b[j] = is_first ? of_q : b[j];
+            is_multiple[j] &= has_ratio(of_p, of_q, a[j], b[j]);
+            any |= is_multiple[j];
+        }
+    }
+    for (int j = 0; j < LANES; j++) is_multiple[j] &= is_middling(a[j]) & is_middling(b[j]);
+    return lane_bits(is_multiple, LANES);
+}
+
 /* The plain sums: no constant, no correction. */
 static unsigned F(tile_raw_result)(double *result, F(tile_sums) *tile, const F(sweep) *sums, const REAL allowed,
                                    const int with_second) {

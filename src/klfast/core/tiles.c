@@ -26,28 +26,13 @@ static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptr
         memcpy((char *)tile + i * KLFAST_LINE_BYTES + lane * size, row + i * size, (size_t)size);
 }
 
-static double of_lane(const klfast_rows *rows, const double *tile, ptrdiff_t at) {
-    return rows->type == FLOAT32 ? (double)((const float *)tile)[at] : tile[at];
-}
-
 /* Whether a lane holds nothing but what is read where a mask excludes an entry. */
 static int is_empty_lane(const klfast_rows *rows, const double *tile, ptrdiff_t lane, ptrdiff_t alone, double neutral) {
     ptrdiff_t distance = alone ? 1 : rows->unit, end = lane + rows->length * distance;
+    const float *narrow = (const float *)tile;
     for (ptrdiff_t at = lane; at < end; at += distance)
-        if (of_lane(rows, tile, at) != neutral) return 0;
+        if ((rows->type == FLOAT32 ? (double)narrow[at] : tile[at]) != neutral) return 0;
     return 1;
-}
-
-/* Whether the operation is a divergence of sums that are made equal, and q is a multiple of p in a lane: then it is 0. */
-static int is_multiple_lane(const klfast_rows *rows, const tile_memory *tile, ptrdiff_t lane, ptrdiff_t alone) {
-    ptrdiff_t distance = alone ? 1 : rows->unit, at = lane, end = lane + rows->length * distance;
-    if (rows->operation->constant == NO_CONSTANT || rows->operation->constant == SUM_OF_Q) return 0;
-    while (at < end && of_lane(rows, tile->a, at) == 0 && of_lane(rows, tile->b, at) == 0) at += distance;
-    if (at >= end) return 0;
-    double a = of_lane(rows, tile->a, at), b = of_lane(rows, tile->b, at);
-    if (!is_middling(a) || !is_middling(b)) return 0;
-    while (at < end && has_ratio(of_lane(rows, tile->a, at), of_lane(rows, tile->b, at), a, b)) at += distance;
-    return at >= end;
 }
 
 /* What is found of a row of which nothing is left, without walking it: no block of it would add anything. */
@@ -213,6 +198,11 @@ static unsigned walk_wide(const klfast_rows *rows, const klfast_group *group, co
     return left;
 }
 
+/* Whether rows are divided by their sums and compared: where b is a multiple of a, that is 0. */
+static int has_quotient(const klfast_rows *rows) {
+    return rows->operation->constant != NO_CONSTANT && rows->operation->constant != SUM_OF_Q;
+}
+
 /* What the lanes of a tile come to that it has `left`; `results` are those of label number `which`. */
 static void walk_left(const klfast_rows *rows, const klfast_group *group, const klfast_row *told, tile_memory *tile,
                       unsigned left, ptrdiff_t which, double *results) {
@@ -223,11 +213,13 @@ static void walk_left(const klfast_rows *rows, const klfast_group *group, const 
         finish_empty_row(rows, group, lane, which, &results[lane * rows->label_count]);
         left &= ~(1u << lane);
     }
-    for (ptrdiff_t lane = 0; left >> lane; lane++)
-        if (left >> lane & 1 && is_multiple_lane(rows, tile, lane, told->alone)) {
-            results[lane * rows->label_count] = 0.0;
-            left &= ~(1u << lane);
-        }
+    if (left && has_quotient(rows)) {
+        ptrdiff_t length = rows->length * rows->unit;
+        unsigned same = left & rows->level->multiple_lanes[rows->type](tile->a, tile->b, length, told->alone);
+        for (ptrdiff_t lane = 0; same >> lane; lane++)
+            if (same >> lane & 1) results[lane] = 0.0;
+        left &= ~same;
+    }
     unsigned unknown = left && has_wide_tile(rows) ? walk_wide(rows, group, told, tile, left, results) : left;
     if (!rows->is_written) left = unknown;
     for (ptrdiff_t lane = 0; left >> lane; lane++) {
