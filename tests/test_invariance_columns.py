@@ -3,6 +3,8 @@
 Columns of a C-ordered array are walked side by side, some lines of memory wide, and in another loop than rows
 (across.inc.h)."""
 
+import functools
+
 import numpy as np
 import pytest
 from cpu_levels import LEVELS, call
@@ -77,13 +79,22 @@ def lowest_at_an_edge(random, shape):
 KINDS = (counts, normalised, nearly_equal, with_zeros, with_unlike_columns, one_heavy_entry, lowest_at_an_edge)
 
 
+@functools.lru_cache(maxsize=1)
+def made(kind, length):
+    """The arrays of a kind, for all types and levels; read-only, for they are kept."""
+    arrays = kind(np.random.default_rng(length), (length, COLUMNS))
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_columns_have_the_bits_of_rows(kind, length, dtype, level):
     with np.errstate(over="ignore", under="ignore"):
-        columns = [array.astype(dtype) for array in kind(np.random.default_rng(length), (length, COLUMNS))]
+        columns = [array.astype(dtype) for array in made(kind, length)]
     rows = [np.ascontiguousarray(array.T) for array in columns]
     for name, keywords in CALLS:
         inputs = 1 if name == "entropy" else 2
