@@ -48,6 +48,15 @@ Install one, with Python's headers, and try again:
     macOS            xcode-select --install
     Windows          LLVM's clang-cl with the Visual Studio build tools
 """
+# A program for all but musl, whose threads have 128 KiB of stack unless who starts them asks for more, which OpenMP does not:
+# see system_threads.h.
+NO_SMALL_STACKS = """
+#include <stdlib.h>
+#if defined(__linux__) && !defined(__GLIBC__) && !defined(__BIONIC__)
+#error too little stack
+#endif
+int main(void) { return 0; }
+"""
 
 
 class BuildKernels(build_ext):
@@ -163,6 +172,10 @@ class BuildKernels(build_ext):
         if wanted not in ("0", "1", "auto"):
             raise SystemExit(f"KLFAST_OPENMP={wanted!r} is none of 0, 1, auto")
         if wanted == "0" or (wanted == "auto" and os.name == "nt"):
+            return []
+        if not self._try(NO_SMALL_STACKS, []):
+            if wanted == "1":
+                raise SystemExit("KLFAST_OPENMP=1, but this C library gives threads of OpenMP too little stack")
             return []
         if self._try("#include <omp.h>\nint main(void) { return omp_get_max_threads() == 0; }\n", ["-fopenmp"]):
             return ["-fopenmp"]

@@ -229,6 +229,34 @@ print(*found)
     assert printed(code, OMP_NUM_THREADS="4") == "4 2 3 1 2 6"
 
 
+@needs_openmp
+def test_a_thread_needs_no_more_stack_than_is_promised():
+    """512 KiB, half of what threads of the pool have: see system_threads.h. Tiles need most."""
+    code = """
+import numpy as np
+import klfast
+for dtype, length, order in ((dtype, length, order) for dtype in "fd" for length in (100, 256, 512, 3000) for order in "CF"):
+    random = np.random.default_rng(length)
+    x = np.asarray(random.normal(size=(300, length)), dtype, order)
+    y = np.asarray(x + random.normal(size=(300, length)), dtype, order)
+    y[3] = x[3]
+    p, q = abs(x), abs(y)
+    p[5] *= 3e-31
+    for where in (np.True_, random.random((300, length)) < 0.7):
+        with klfast.threads(4):
+            for function in (klfast.kl_divergence, klfast.js_divergence, klfast.chi2_divergence, klfast.cross_entropy):
+                function(p, q, where=where)
+            klfast.renyi_divergence(p, q, 0.5, where=where)
+            klfast.logits.kl_divergence_grad(x, y, where=where)
+            klfast.logits.js_divergence_grad(x, y, beta=0.3, where=where)
+            klfast.logits.js_divergence_grad(x, y, where=where)
+            klfast.logits.cross_entropy_grad(x, p, where=where)
+            klfast.logits.softmax(x, where=where)
+print("done")
+"""
+    assert printed(code, KLFAST_THREADING="openmp", OMP_STACKSIZE="512k") == "done"
+
+
 def test_nothing_is_set_for_the_user():
     code = """
 import ctypes, os

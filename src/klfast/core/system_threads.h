@@ -57,8 +57,8 @@ static inline void renew(system_lock *lock, system_condition *first, system_cond
 typedef void *(*system_thread)(void *);
 #define SYSTEM_THREAD(name, argument) static void *name(void *argument)
 
-/* What a thread of klfast needs is below 100 KiB (columns; other work half of it); some C libraries would give it no more than
- * 128, and that is what threads of OpenMP have to do with there. */
+/* What a thread of klfast needs is below 512 KiB (pairs side by side; other work less); some C libraries would give it no more
+ * than 128, and as little to threads of OpenMP, which klfast is therefore built without there. */
 enum { STACK_BYTES = 1 << 20 };
 
 /* Starts a thread that ends with the process; returns whether there is one. Signals are none of its business: the program's
