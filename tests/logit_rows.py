@@ -74,7 +74,7 @@ MORE = CLOSER | {
 LOGIT_ROWS = LOGIT_PAIRS | MORE
 
 # The last two are the shortest that are not laid side by side: of pairs, and of one array.
-LENGTHS = (1, 2, 3, 10, 100, 129, 257)
+LENGTHS = (1, 2, 3, 10, 100, 257, 513)
 # For functions of one row, and for pairs.
 SINGLE = (
     "normal",

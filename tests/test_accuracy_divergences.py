@@ -145,7 +145,7 @@ def exact_values_of_table(operation, length, dtype):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("length", (2, 3, 7, 10, 33, 100, 128, 129))
+@pytest.mark.parametrize("length", (2, 3, 7, 10, 33, 100, 512, 513))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_many_rows_are_accurate_each(operation, dtype, length, level):

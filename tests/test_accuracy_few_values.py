@@ -14,7 +14,7 @@ from cpu_levels import LEVELS, call
 ROWS = 40
 DTYPES = (np.float32, np.float64)
 # (what, length): short rows are computed side by side, long ones in steps, the longest in several blocks.
-LENGTHS = (3, 10, 29, 60, 128, 129, 256, 1000, 5000)
+LENGTHS = (3, 10, 29, 60, 256, 257, 512, 1000, 5000)
 
 
 def bound(operation, dtype):

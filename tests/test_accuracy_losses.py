@@ -40,7 +40,7 @@ SHORT_CASES = [(case, dtype) for case in CASES for dtype in REAL] + [
 
 
 def lengths_for(case, dtype):
-    return LENGTHS if case in ("plain", "smoothing", "z loss") and dtype in REAL else (2, 3, 10, 129)
+    return LENGTHS if case in ("plain", "smoothing", "z loss") and dtype in REAL else (2, 3, 10, 257)
 
 
 @functools.cache

@@ -45,7 +45,7 @@ def assert_close(results, exact, bound):
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize("temperature", (1.0, 0.7, 3.0))
 @pytest.mark.parametrize(
-    "length, gap", [(2, 0.0), (2, 2.5), (2, 6.5), (2, 17.0), (8, 2.5), (128, 4.5), (130, 4.5), (130, 16.0)]
+    "length, gap", [(2, 0.0), (2, 2.5), (2, 6.5), (2, 17.0), (8, 2.5), (256, 4.5), (260, 4.5), (260, 16.0)]
 )
 def test_kl_of_one_class_apart(length, gap, temperature, dtype, level):
     results = call(level, KL, *pairs_apart(length, gap, temperature, dtype), temperature=temperature)
@@ -56,7 +56,7 @@ def test_kl_of_one_class_apart(length, gap, temperature, dtype, level):
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize("temperature", (1.0, 3.0))
 @pytest.mark.parametrize("beta", (0.5, 0.9, 0.97, 0.001))
-@pytest.mark.parametrize("length, gap", [(2, 0.0), (2, 2.5), (2, 17.0), (8, 2.5), (65, 4.5), (130, 4.5)])
+@pytest.mark.parametrize("length, gap", [(2, 0.0), (2, 2.5), (2, 17.0), (8, 2.5), (65, 4.5), (260, 4.5)])
 def test_js_of_one_class_apart(length, gap, beta, temperature, dtype, level):
     arrays, keywords = pairs_apart(length, gap, temperature, dtype), {"temperature": temperature, "beta": beta}
     results = call(level, JS, *arrays, **keywords)
@@ -86,7 +86,7 @@ def exact_far_tail(length, tail, factor, dtype):
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize("tail, factor", [(20.0, 2.6), (80.0, 0.6), (40.0, 1.3), (60.0, 2.0)])
-@pytest.mark.parametrize("length", (129, 1025, 2049, 5000))
+@pytest.mark.parametrize("length", (257, 1025, 2049, 5000))
 def test_kl_of_a_sure_class_and_a_far_tail(length, tail, factor, dtype, level):
     """A block of the tail has a share of next to nothing, but all of the divergence."""
     results = [call(level, KL, *pair) for pair in far_tail(length, tail, factor, dtype)]

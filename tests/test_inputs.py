@@ -21,7 +21,7 @@ from reductions import (
 
 import klfast
 
-LENGTHS = (2, 3, 10, 64, 65, 100, 128, 129, 500, 1000, 5000, 20_000)
+LENGTHS = (2, 3, 10, 64, 65, 100, 256, 257, 513, 1000, 5000, 20_000)
 COUNTS = (1, 7, 16, 17, 100)  # below, at and above the number of rows that are taken together
 
 # Layouts -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ THREADS = (1, 2, 3, 7)
 # One long row; a few; so many that not all of their blocks are shared out at once; many; many short ones. All above the size
 # from which a call uses threads.
 SHAPES = ((1, 200_003), (3, 50_001), (27, 60_001), (40, 3_001), (700, 129))
-BLOCKS = (1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257, 300, 2047, 2048, 2049, 8193)
+BLOCKS = (1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 2047, 2048, 2049, 8193)
 
 
 def some_rows(arrays, rows):
@@ -140,7 +140,7 @@ def test_a_comparison_does_not_depend_on_threads_or_layout():
 
 
 @pytest.mark.parametrize("kind", logit_rows.FLOATS)
-@pytest.mark.parametrize("length", (1, 10, 128, 129, 3_000, 9_001))
+@pytest.mark.parametrize("length", (1, 10, 256, 257, 3_000, 9_001))
 def test_a_comparison_has_the_bits_of_the_functions(length, kind):
     """Of every kind of row, also those whose KL is infinite or is none, and with some of their classes left out."""
     x, y = logit_rows.tables(logit_rows.LOGIT_ROWS, length, kind)

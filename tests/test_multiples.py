@@ -11,7 +11,7 @@ DTYPES = ("float32", "float64")
 BOUNDS = {"float32": 2.0**-21, "float64": 2.0**-49}
 OPERATIONS = ("kl_divergence", "js_divergence", "total_variation", "hellinger", "chi2_divergence", "jeffreys")
 # Rows side by side and alone, of several blocks, and a little more or less than each.
-LENGTHS = (1, 2, 3, 10, 64, 65, 128, 129, 511, 512, 513, 1000, 4095, 4097, 8193, 20000)
+LENGTHS = (1, 2, 3, 10, 64, 65, 129, 256, 511, 512, 513, 1000, 4095, 4097, 8193, 20000)
 FACTORS = (2.0**-60, 0.5, 3.0, 7.0, 1e4)
 # Counts beside a multiple of them are exact in float32.
 MOST = 1000

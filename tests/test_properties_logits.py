@@ -14,7 +14,7 @@ SETTINGS = settings(max_examples=50, deadline=None)
 ROUNDING = 2.0**-45
 NOTHING = 2.0**-90  # what may be left of 0
 
-sizes = st.integers(1, 40) | st.integers(1, 300)
+sizes = st.integers(1, 40) | st.integers(1, 700)
 scores = st.floats(-200.0, 200.0) | st.integers(-5, 5).map(float)
 shares = st.floats(2.0**-60, 1.0) | st.just(0.0)
 betas = st.integers(1, 63).map(lambda count: count / 64)  # so that 1 - beta is exact

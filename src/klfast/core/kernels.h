@@ -58,8 +58,8 @@ enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, I
 #define KLFAST_LONGEST_BLOCK 8192
 /* Rows of up to this many elements are laid side by side, one in each lane: see tile.inc.h. Longer ones, too, of probabilities
  * and of a single array of logits: they need less memory beside them. */
-#define KLFAST_SHORT_ROW 128
-#define KLFAST_SHORT_DISTRIBUTION 256
+#define KLFAST_SHORT_ROW 256
+#define KLFAST_SHORT_DISTRIBUTION 512
 /* Rows that are read together where the elements of a row lie apart, but those of neighbouring rows side by side: as many
  * as a line of memory holds, 16 floats or 8 doubles. As many lanes has a tile. */
 #define KLFAST_LINE_BYTES 64
@@ -108,7 +108,6 @@ typedef struct {
     int inputs;
     double neutral, neutral_b; /* what an entry that a mask excludes is read as, in a and in b */
     ptrdiff_t short_row;       /* rows of up to this many elements are short; 0 where none are */
-    int takes_alone;           /* whether a tile may hold one row alone */
 } klfast_operation;
 
 typedef struct {

@@ -200,25 +200,24 @@ static void copy_lines(void *target, const char *source, ptrdiff_t stride, ptrdi
     for (ptrdiff_t i = 0; i < count; i++) memcpy((char *)target + i * 64, source + i * stride, 64);
 }
 
-#define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT, \
-            ALONE) \
-    {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT, ALONE}
+#define ROW(NAME, TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT) \
+    {NAME##_##TYPE, JOIN, FINISH, ACROSS, TILE, WRITE, UNWRITTEN, BLOCK, CONSTANT, INPUTS, NEUTRAL, NEUTRAL_B, SHORT}
 #define WEIGHTS(NAME, FINISH, ACROSS, TILE, CONSTANT, INPUTS) \
     {ROW(NAME, f32, weights_join, FINISH, across_##ACROSS##_f32, TILE##_f32, NULL, 0.0, 8192, CONSTANT, INPUTS, 0.0, 0.0, \
-         KLFAST_SHORT_DISTRIBUTION, 1), \
+         KLFAST_SHORT_DISTRIBUTION), \
      ROW(NAME, f64, weights_join, FINISH, across_##ACROSS##_f64, TILE##_f64, NULL, 0.0, 4096, CONSTANT, INPUTS, 0.0, 0.0, \
-         KLFAST_SHORT_DISTRIBUTION, 1)}
+         KLFAST_SHORT_DISTRIBUTION)}
 #define COMPARISON(NAME) WEIGHTS(NAME, NAME##_finish, none, tile_##NAME, EXACT_QUOTIENT, 2)
 #define RAW_COMPARISON(NAME) WEIGHTS(raw_##NAME, raw_##NAME##_finish, none, tile_raw_##NAME, NO_CONSTANT, 2)
-#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B, SHORT, ALONE) \
+#define SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, INPUTS, BLOCK, NEUTRAL_B, SHORT) \
     {ROW(NAME, f32, JOIN, FINISH, NULL, TILE##_f32, WRITE##_f32, UNWRITTEN, BLOCK##_f32, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, SHORT, ALONE), \
+         NEUTRAL_B, SHORT), \
      ROW(NAME, f64, JOIN, FINISH, NULL, TILE##_f64, WRITE##_f64, UNWRITTEN, BLOCK##_f64, NO_CONSTANT, INPUTS, -HUGE_VAL, \
-         NEUTRAL_B, SHORT, ALONE)}
+         NEUTRAL_B, SHORT)}
 #define SOFTMAX(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN) \
-    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL, KLFAST_SHORT_DISTRIBUTION, 1)
-#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE, ALONE) \
-    SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL, KLFAST_SHORT_ROW, ALONE)
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, UNWRITTEN, 1, softmax_block, -HUGE_VAL, KLFAST_SHORT_DISTRIBUTION)
+#define LOGITS(NAME, JOIN, FINISH, TILE, WRITE) \
+    SCORES(NAME, JOIN, FINISH, TILE, WRITE, 0.0, 2, logits_block, -HUGE_VAL, KLFAST_SHORT_ROW)
 /* What an operation has not got. */
 #define none_f32 NULL
 #define none_f64 NULL
@@ -262,9 +261,9 @@ const klfast_level KLFAST_LEVEL = {
             [RAW_CHI2_DIVERGENCE] = RAW_COMPARISON(chi2_divergence),
             [RENYI_DIVERGENCE] = {[FLOAT64] = ROW(renyi_divergence, f64, renyi_join, renyi_finish, NULL,
                                                   tile_renyi_divergence_f64, NULL, 0.0, 4096, SUMMED_QUOTIENT, 2, 0.0, 0.0,
-                                                  KLFAST_SHORT_DISTRIBUTION, 1)},
-            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl, 1),
-            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js, 1),
+                                                  KLFAST_SHORT_DISTRIBUTION)},
+            [LOGITS_KL_DIVERGENCE] = LOGITS(logits_kl, logits_pair_join, logits_kl_finish, tile_logits_kl, write_kl),
+            [LOGITS_JS_DIVERGENCE] = LOGITS(logits_js, logits_pair_join, logits_js_finish, tile_js, write_js),
             [LOGITS_ENTROPY] = SOFTMAX(logits_entropy, softmax_join, logits_entropy_finish, tile_logits_entropy,
                                        write_entropy, 0.0),
             [LOGITS_LOGSUMEXP] = SOFTMAX(logsumexp, softmax_join, logsumexp_finish, tile_logsumexp, none, 0.0),
@@ -275,11 +274,11 @@ const klfast_level KLFAST_LEVEL = {
                                              tile_logits_cross_entropy, write_cross_entropy, 0.0),
             [LOGITS_SMOOTHED_CROSS_ENTROPY] =
                 LOGITS(logits_cross, logits_cross_join, smoothed_cross_entropy_finish, tile_smoothed_cross_entropy,
-                       write_cross_entropy, 0),
+                       write_cross_entropy),
             [LOGITS_SOFT_CROSS_ENTROPY] =
                 SCORES(logits_cross, logits_cross_join, soft_cross_entropy_finish, tile_soft_cross_entropy,
                        write_cross_entropy, 0.0, 2, logits_block, 0.0 /* a mask leaves no weight in the target */,
-                       KLFAST_SHORT_ROW, 0),
+                       KLFAST_SHORT_ROW),
             [LOGITS_TOKEN_LOGPROBS] =
                 SOFTMAX(logsumexp, softmax_join, token_logprobs_finish, tile_token_logprobs, none, 0.0),
         },

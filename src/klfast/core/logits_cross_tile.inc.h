@@ -7,6 +7,18 @@ typedef struct {
     int is_sound[LANES], is_impossible[LANES];
 } F(cross_tile);
 
+/* What was found in any lane, of a row that is alone; its first entry stands behind the end as well. */
+static ALWAYS_INLINE void F(weights_of_row)(INTEGER *counted, INTEGER *bad, INTEGER *impossible, INTEGER skips_first,
+                                            ptrdiff_t copies) {
+    INTEGER any_bad = F(any_of_row)(bad), any_impossible = F(any_of_row)(impossible), all = 0;
+    for (int j = 0; j < LANES; j++) all += counted[j];
+    for (int j = 0; j < LANES; j++) {
+        counted[j] = all - (1 + skips_first) * (INTEGER)copies;
+        bad[j] = any_bad;
+        impossible[j] = any_impossible;
+    }
+}
+
 /* The sums of b and b*(largest - x), and how many entries count. `has_labels`: b are the weights of classes, and -inf where a
  * mask leaves out. */
 static ALWAYS_INLINE void F(look_at_weights)(F(cross_tile) *sums, const F(softmax_tile) *tile, const REAL *x, const REAL *b,
@@ -31,8 +43,12 @@ static ALWAYS_INLINE void F(look_at_weights)(F(cross_tile) *sums, const F(softma
             impossible[j] |= is_impossible & has_weight;
         }
     }
-    F(add_lines_closely)(&sum_mass, mass, length);
-    F(add_lines_closely)(&sum_product, product, length);
+    if (row->alone) {
+        INTEGER skips_first = F(is_left_out)(-(INTEGER)(x[0] == -INFINITY), b[0], -(INTEGER)has_labels, skips_impossible);
+        F(weights_of_row)(counted, bad, impossible, skips_first, length - row->alone);
+    }
+    F(add_up_closely)(&sum_mass, mass, length, row);
+    F(add_up_closely)(&sum_product, product, length, row);
     F(lane_values)(sums->mass, &sum_mass);
     F(lane_values)(sums->cross, &sum_product);
     AS_LOOP

@@ -138,6 +138,13 @@ static ALWAYS_INLINE void F(add_js_terms)(F(js_sums) *sums, const F(js_tile) *ti
     F(lane_values)(sums->of_y, &sum);
 }
 
+/* The place of a probability above a half in a row that is alone; -1 where there is none. */
+static ptrdiff_t F(likeliest_of_row)(const REAL *p, const klfast_row *row) {
+    for (ptrdiff_t i = 0; i < row->alone; i++)
+        if (p[i] > (REAL)0.5) return i;
+    return -1;
+}
+
 /* beta*p*(log(p/m) - KL(p || m)) and (1 - beta)*q*(log(q/m) - KL(q || m)), as in write_js. */
 static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict to_y, const F(js_sums) *sums,
                                            const F(js_tile) *tile, const REAL *p, const REAL *q, const REAL *apart,
@@ -175,8 +182,12 @@ static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict t
         }
     }
     if (!is_any) return;
-    F(balance_tile)(to_x, length, place_x);
-    F(balance_tile)(to_y, length, place_y);
+    if (row->alone) {
+        place_x[0] = F(likeliest_of_row)(p, row);
+        place_y[0] = F(likeliest_of_row)(q, row);
+    }
+    F(balance_tile)(to_x, length, place_x, row);
+    F(balance_tile)(to_y, length, place_y, row);
 }
 
 static unsigned F(tile_logits_js)(double *result, const void *logits, const void *other, ptrdiff_t length, ptrdiff_t count,

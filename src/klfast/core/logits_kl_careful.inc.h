@@ -41,8 +41,9 @@ static wide_sum F(far_mass)(const REAL *y, const REAL *d, REAL center, ptrdiff_t
 
 static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                                  const klfast_row *row) {
-    REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], largest_x, largest_y;
-    F(lanes) total = {{0}}, mean = {{0}}, gap = {{0}};
+    REAL p[LOGITS_BLOCK], d[LOGITS_BLOCK], padded_x[STEP], padded_y[STEP], term[STEP], rest[STEP], largest_x,
+        largest_y;
+    F(lanes) total = {{0}}, mean = {{0}}, left = {{0}}, gap = {{0}};
     INTEGER far[STEP] = {0}, any_far = 0;
     const klfast_temperature *temperature = row->temperature;
     F(klfast_exponential) e = temperature->F(of);
@@ -90,6 +91,8 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     }
     state->total = F(lane_total)(&total);
     double mass = sum_value(state->total), average = sum_value(F(lane_total)(&mean)) / mass;
+    /* What is left of the mean is summed again: roundings of a large one, the same in many classes, would show in no KL, but in
+     * the log ratio of the totals. */
     REAL center = (REAL)average;
     ptrdiff_t padded_length = (length + STEP - 1) / STEP * STEP;
     for (ptrdiff_t i = 0; i < padded_length; i += STEP) {
@@ -97,10 +100,13 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         for (int j = 0; j < STEP; j++) {
             REAL apart = d[i + j] - center, from_center = apart * e.inverse;
             term[j] = F(logits_gap)(p[i + j], apart, 0, from_center, &e, F(FAR));
+            rest[j] = p[i + j] > 0 ? p[i + j] * apart : 0;
             far[j] |= from_center < DEEP_BELOW;
         }
         F(fold)(&gap, term);
         F(end_run)(&gap);
+        F(fold)(&left, rest);
+        F(end_run)(&left);
     }
     AS_LOOP
     for (int j = 0; j < STEP; j++) any_far |= far[j];
@@ -110,7 +116,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
         /* In units of p: times exp(largest_y + centre) / 2^K, and largest_y + centre = largest_x + the small parts. */
         add_sum(&state->gap, scaled_sum(far_mass, fraction_largest * exp_over((double)center, temperature)));
     }
-    double g = sum_value(state->gap) / mass, w = (average - (double)center) * temperature->inverse;
+    double g = sum_value(state->gap) / mass, w = sum_value(F(lane_total)(&left)) / mass * temperature->inverse;
     if (!(g < LARGEST_LOGITS_GAP) || (g < SMALLEST_LOGITS_GAP && !F(is_constant)(d, length))) {
         F(logits_kl_unusual)(state, x, y, length, row);
         return;

@@ -199,7 +199,7 @@ static double F(lonely_of_row)(const F(kl_tile) *tile, int lane, const REAL *x, 
 
 /* Where p is 0, p*(d + exp(-d) - 1) is q: finds that where it is not next to nothing beside g. Returns whether there is any. */
 static NOINLINE int F(find_lonely)(F(kl_tile) *tile, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
-    ptrdiff_t count = row->alone ? row->alone : length / LANES, distance = row->alone ? 1 : LANES;
+    ptrdiff_t count = row->alone ? row->alone : length / LANES, distance = F(row_step)(row);
     int any = 0;
     for (int j = 0; j < (row->alone ? 1 : LANES); j++) {
         double scores = (double)tile->lonely[j] + (double)tile->center[j] - (double)tile->largest[j];
@@ -212,6 +212,10 @@ static NOINLINE int F(find_lonely)(F(kl_tile) *tile, const REAL *x, const REAL *
         tile->moved[j] = 1;
         tile->rest[j] = F(lonely_of_row)(tile, j, x + j, y + j, count, distance, row->temperature);
         any = 1;
+    }
+    for (int j = 1; row->alone && j < LANES; j++) {
+        tile->moved[j] = tile->moved[0];
+        tile->rest[j] = tile->rest[0];
     }
     return any;
 }
@@ -240,22 +244,36 @@ static NOINLINE void F(conclude_lanes)(double *restrict result, int *restrict ce
 
 /* The place of a class that has most of p, lane by lane; -1 where there is none. Returns whether there is any. */
 static int F(find_likeliest_of_lanes)(ptrdiff_t *place, const REAL *x, ptrdiff_t count, const F(kl_tile) *tile,
-                                      const klfast_exponential_f64 *e) {
+                                      const klfast_row *row) {
     int is_any = 0;
     for (ptrdiff_t j = 0; j < LANES; j++) {
-        double shifted, largest = exp_at_f64(tile->bad[j] ? 0.0 : (double)tile->largest[j], e, &shifted);
+        double shifted, score = tile->bad[j] ? 0.0 : (double)tile->largest[j];
+        double largest = exp_at_f64(score, &row->temperature->of_f64, &shifted);
         place[j] = -1;
         if (j >= count || tile->bad[j] || !(largest > 0.5 * tile->total[j])) continue;
         place[j] = j;
-        while (x[place[j]] != tile->largest[j]) place[j] += LANES;
+        while (x[place[j]] != tile->largest[j]) place[j] += F(row_step)(row);
         is_any = 1;
     }
     return is_any;
 }
 
+/* The same for a row that is alone. */
+static void F(balance_row)(REAL *out, ptrdiff_t length, ptrdiff_t place) {
+    double high = 0, low = 0;
+    if (place < 0) return;
+    out[place] = 0;
+    for (ptrdiff_t i = 0; i < length; i++) F(add_run)(&high, &low, out[i]);
+    out[place] = (REAL)-(high + low);
+}
+
 /* Their entries: from the others, as in balance. */
-static void F(balance_tile)(REAL *out, ptrdiff_t length, const ptrdiff_t *place) {
+static void F(balance_tile)(REAL *out, ptrdiff_t length, const ptrdiff_t *place, const klfast_row *row) {
     double high[LANES] = {0}, low[LANES] = {0};
+    if (row->alone) {
+        F(balance_row)(out, row->alone, place[0]);
+        return;
+    }
     for (int j = 0; j < LANES; j++)
         if (place[j] >= 0) out[place[j]] = 0;
     for (ptrdiff_t i = 0; i < length; i += LANES) F(add_line)(high, low, out + i);
@@ -326,9 +344,9 @@ static unsigned F(tile_logits_kl)(double *result, const void *logits, const void
         F(conclude_lanes)(result, certain, is_off, &tile, row->temperature);
     if (out_a) {
         F(write_kl_tile)(out_a, out_b, x, y, length, &tile, result, row);
-        if (F(find_likeliest_of_lanes)(place, x, count, &tile, &row->temperature->of_f64)) {
-            F(balance_tile)(out_a, length, place);
-            F(balance_tile)(out_b, length, place);
+        if (F(find_likeliest_of_lanes)(place, x, count, &tile, row)) {
+            F(balance_tile)(out_a, length, place, row);
+            F(balance_tile)(out_b, length, place, row);
         }
     }
     return lane_bits(certain, LANES);

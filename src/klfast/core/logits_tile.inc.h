@@ -229,10 +229,11 @@ static ALWAYS_INLINE void F(find_at_labels)(double *at_label, const F(softmax_ti
 static ALWAYS_INLINE void F(put_at_labels)(REAL *out, ptrdiff_t length, ptrdiff_t count, const double *at_label,
                                            const klfast_row *row) {
     const klfast_labels *labels = row->labels;
+    ptrdiff_t step = F(row_step)(row);
     for (int j = 0; j < count; j++) {
         if (labels->is_ignored[j])
-            for (ptrdiff_t i = j; i < length; i += LANES) out[i] = 0;
-        else out[labels->place[j] * LANES + j] = (REAL)(at_label[j] * below_cap(labels->logit[j], row->parameters));
+            for (ptrdiff_t i = j; i < length; i += step) out[i] = 0;
+        else out[labels->place[j] * step + j] = (REAL)(at_label[j] * below_cap(labels->logit[j], row->parameters));
     }
 }
 

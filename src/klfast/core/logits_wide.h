@@ -58,19 +58,25 @@ static NOINLINE unsigned js_tile_half(double *result, const float *x, const floa
     return certain << first;
 }
 
-/* A row that is alone, of which nothing is written. */
-static NOINLINE unsigned js_row_alone(double *result, const float *x, const float *y, ptrdiff_t length, const klfast_row *row) {
-    double wide_x[WIDE_TILE], wide_y[WIDE_TILE];
+/* A row that is alone. */
+static NOINLINE unsigned js_row_alone(double *result, const float *x, const float *y, ptrdiff_t length, const klfast_row *row,
+                                      float *out_x, float *out_y) {
+    double wide_x[WIDE_TILE], wide_y[WIDE_TILE], wide_out_x[WIDE_TILE], wide_out_y[WIDE_TILE];
     widen(wide_x, x, length);
     widen(wide_y, y, length);
-    return tile_logits_js_f64(result, wide_x, wide_y, length, 1, row, NULL, NULL);
+    unsigned certain = tile_logits_js_f64(result, wide_x, wide_y, length, 1, row, out_x ? wide_out_x : NULL, wide_out_y);
+    for (ptrdiff_t i = 0; out_x && i < row->alone; i++) {
+        out_x[i] = (float)wide_out_x[i];
+        out_y[i] = (float)wide_out_y[i];
+    }
+    return certain;
 }
 
 static unsigned tile_js_f32(double *result, const void *x, const void *y, ptrdiff_t length, ptrdiff_t count,
                             const klfast_row *row, void *out_x, void *out_y) {
     unsigned certain = 0;
     if (row->parameters->beta == 0.5) return tile_logits_js_f32(result, x, y, length, count, row, out_x, out_y);
-    if (row->alone) return js_row_alone(result, x, y, length, row);
+    if (row->alone) return js_row_alone(result, x, y, length, row, out_x, out_y);
     for (int half = 0; half < 2; half++)
         certain |= js_tile_half(result, x, y, length / 2, count, row, out_x, out_y, half);
     return certain;

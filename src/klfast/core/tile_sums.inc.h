@@ -2,6 +2,9 @@
  * other, in all lanes, with copies of the first behind the end: in one lane it would cost as much as LANES rows. Terms are
  * computed in any order; they are added up in that of a lane, and every lane is told what the row has. */
 
+/* From one element of a row to the next. */
+static ALWAYS_INLINE ptrdiff_t F(row_step)(const klfast_row *told) { return told->alone ? 1 : LANES; }
+
 static ALWAYS_INLINE void F(lane_values)(double *values, const F(lanes) *sum) {
     for (int j = 0; j < LANES; j++) {
 #if CARRY

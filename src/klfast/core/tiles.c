@@ -20,10 +20,10 @@ static void take_lane(const klfast_rows *rows, char *row, const double *tile, pt
         memcpy(row + i * size, (const char *)tile + i * distance + lane * size, (size_t)size);
 }
 
-static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptrdiff_t lane) {
-    ptrdiff_t size = type_size(rows->type);
+static void put_lane(const klfast_rows *rows, const char *row, double *tile, ptrdiff_t lane, ptrdiff_t alone) {
+    ptrdiff_t size = type_size(rows->type), distance = alone ? size : KLFAST_LINE_BYTES;
     for (ptrdiff_t i = 0; i < rows->length; i++)
-        memcpy((char *)tile + i * KLFAST_LINE_BYTES + lane * size, row + i * size, (size_t)size);
+        memcpy((char *)tile + i * distance + lane * size, row + i * size, (size_t)size);
 }
 
 /* Whether a lane holds nothing but what is read where a mask excludes an entry. */
@@ -74,8 +74,8 @@ static void walk_lane(const klfast_rows *rows, tile_memory *tile, ptrdiff_t lane
     one.scratch_bytes = sizeof scratch;
     klfast_walk_group(&one, 0, 0, result, (char *)scratch);
     if (!rows->is_written) return;
-    put_lane(rows, (const char *)of_a, out_a_of(rows, tile), lane);
-    if (has_two(rows)) put_lane(rows, (const char *)of_b, out_b_of(tile), lane);
+    put_lane(rows, (const char *)of_a, out_a_of(rows, tile), lane, alone);
+    if (has_two(rows)) put_lane(rows, (const char *)of_b, out_b_of(tile), lane, alone);
 }
 
 static void read_tile_of(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, double *target,
@@ -115,6 +115,17 @@ static void tell_lanes(klfast_labels *labels, const klfast_rows *rows, const klf
         for (ptrdiff_t k = 0; k < group->count; k++) labels->logit[k] = a[labels->place[k] * lanes + k];
 }
 
+/* A row that is alone lies in all lanes. */
+static void tell_all_lanes(klfast_labels *labels) {
+    for (int k = 1; k < KLFAST_GROUP; k++) {
+        labels->logit[k] = labels->logit[0];
+        labels->weight[k] = labels->weight[0];
+        labels->gradient[k] = labels->gradient[0];
+        labels->place[k] = labels->place[0];
+        labels->is_ignored[k] = labels->is_ignored[0];
+    }
+}
+
 static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile, ptrdiff_t alone) {
     ptrdiff_t step = alone ? 1 : rows->unit, length = rows->length * step;
     read_tile_of(rows, group, &rows->a, tile->a, alone);
@@ -131,14 +142,15 @@ static void read_tiles(const klfast_rows *rows, const klfast_group *group, tile_
     if (has_two(rows)) rows->level->exclude[rows->type](tile->b, tile->mask, length, rows->operation->neutral_b);
 }
 
-static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile) {
+static void write_tiles(const klfast_rows *rows, const klfast_group *group, tile_memory *tile, ptrdiff_t alone) {
     double *out[] = {out_a_of(rows, tile), out_b_of(tile)};
     const klfast_array *array[] = {&rows->out_a, &rows->out_b};
     for (int k = 0; k < 2; k++) {
         if (!array[k]->data) continue;
         if (rows->mask.data)
-            rows->level->exclude[rows->type](out[k], tile->mask, rows->length * rows->unit, rows->operation->unwritten);
-        klfast_store_tile(rows, group, array[k], out[k]);
+            rows->level->exclude[rows->type](out[k], tile->mask, rows->length * (alone ? 1 : rows->unit),
+                                             rows->operation->unwritten);
+        klfast_store_tile(rows, group, array[k], out[k], alone);
     }
 }
 
@@ -238,6 +250,7 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     int is_direct = group->count == rows->unit && rows->label_count == 1;
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
         if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which, told->alone);
+        if (told->alone) tell_all_lanes(labels);
         double *found = is_direct ? mine : values;
         unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
         for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
@@ -245,12 +258,12 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
         unsigned left = ~certain & ((1u << group->count) - 1);
         walk_left(rows, group, told, tile, left, which, mine + which);
     }
-    if (rows->is_written) write_tiles(rows, group, tile);
+    if (rows->is_written) write_tiles(rows, group, tile, told->alone);
 }
 
-/* Whether rows take less time one by one than beside each other. */
+/* Whether rows take less time one by one than beside each other: as measured, one for every 16 entries, of any operation. */
 static int are_alone(const klfast_rows *rows, ptrdiff_t count) {
-    return rows->operation->takes_alone && !rows->is_written && 8 * count <= rows->unit;
+    return 16 * count <= rows->length + 8 && 2 * count <= rows->unit;
 }
 
 static void walk_alone(const klfast_rows *rows, const klfast_group *group, klfast_row *told, klfast_labels *labels,

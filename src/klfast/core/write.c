@@ -128,11 +128,13 @@ void klfast_settle_unit(const klfast_unit *unit, const klfast_rows *rows, const 
         klfast_settle_remainders(&unit->group[part], rows, states + part * rows->unit);
 }
 
-void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile) {
+void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile,
+                       ptrdiff_t alone) {
     ptrdiff_t size = type_size(rows->type), lanes = KLFAST_LINE_BYTES / size;
     klfast_array part = part_of(array, group->outer, group->first);
     double apart[LONG_TILE_DOUBLES];
-    if (is_across(array)) {
+    if (alone) store_rows(rows, &part, 1, 0, alone, (const char *)tile, alone);
+    else if (is_across(array)) {
         for (ptrdiff_t i = 0; i < rows->length; i++)
             rows->level->store[rows->type][array->element]((char *)part.data + i * part.stride, part.row_stride,
                                                            (const char *)tile + i * KLFAST_LINE_BYTES, group->count);

@@ -12,7 +12,8 @@ void klfast_write_rows(const klfast_group *group, const klfast_rows *rows, ptrdi
 void klfast_join_remainders(const klfast_group *group, klfast_state *into, const klfast_state *next);
 /* Writes what was left for the end. */
 void klfast_settle_remainders(const klfast_group *group, const klfast_rows *rows, const klfast_state *states);
-/* Short rows that lie side by side -> their places in the array. */
-void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile);
+/* Short rows that lie side by side, or one that is alone -> their places in the array. */
+void klfast_store_tile(const klfast_rows *rows, const klfast_group *group, const klfast_array *array, const double *tile,
+                       ptrdiff_t alone);
 
 #endif
