@@ -249,8 +249,10 @@ static void walk_tile(const klfast_rows *rows, const klfast_group *group, klfast
     double *mine = klfast_results_of(group, rows, results);
     int is_direct = group->count == rows->unit && rows->label_count == 1;
     for (ptrdiff_t which = 0; which < rows->label_count; which++) {
-        if (rows->labels.data || rows->is_written) tell_lanes(labels, rows, group, tile->a, which, told->alone);
-        if (told->alone) tell_all_lanes(labels);
+        if (rows->labels.data || rows->is_written) {
+            tell_lanes(labels, rows, group, tile->a, which, told->alone);
+            if (told->alone) tell_all_lanes(labels);
+        }
         double *found = is_direct ? mine : values;
         unsigned certain = rows->operation->tile(found, tile->a, b, length, group->count, told, out_a, out_b);
         for (ptrdiff_t lane = 0; !is_direct && lane < group->count; lane++)
