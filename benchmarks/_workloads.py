@@ -93,6 +93,7 @@ SERIES = (
             (10_000_000,): "default",  # out of cache
             (10_000, 1000): "default",
             (50_000, 200): "default",
+            (25_000, 400): "default",
             (100_000, 100): "default",
             (1_000_000, 10): "default",
             (100_000_000,): "full",
