@@ -1,6 +1,7 @@
 """One extension module: the Cython walker, and the C kernels compiled once per CPU level with the flags of that level.
 
-KLFAST_OPENMP=0 builds without OpenMP, 1 insists on it, auto (the default) takes it where the compiler has it.
+KLFAST_OPENMP=0 builds without OpenMP, 1 insists on it, auto (the default) takes it where the compiler has it, but not with
+musl.
 """
 
 import glob
@@ -48,14 +49,14 @@ Install one, with Python's headers, and try again:
     macOS            xcode-select --install
     Windows          LLVM's clang-cl with the Visual Studio build tools
 """
-# A program for all but musl, whose threads have 128 KiB of stack unless who starts them asks for more, which OpenMP does not:
-# see system_threads.h.
-NO_SMALL_STACKS = """
+# With musl, threads have 128 KiB of stack unless who starts them asks for more, which OpenMP does not: see system_threads.h.
+WITH_OPENMP = """
+#include <omp.h>
 #include <stdlib.h>
 #if defined(__linux__) && !defined(__GLIBC__) && !defined(__BIONIC__)
 #error too little stack
 #endif
-int main(void) { return 0; }
+int main(void) { return omp_get_max_threads() == 0; }
 """
 
 
@@ -173,14 +174,13 @@ class BuildKernels(build_ext):
             raise SystemExit(f"KLFAST_OPENMP={wanted!r} is none of 0, 1, auto")
         if wanted == "0" or (wanted == "auto" and os.name == "nt"):
             return []
-        if not self._try(NO_SMALL_STACKS, []):
-            if wanted == "1":
-                raise SystemExit("KLFAST_OPENMP=1, but this C library gives threads of OpenMP too little stack")
-            return []
-        if self._try("#include <omp.h>\nint main(void) { return omp_get_max_threads() == 0; }\n", ["-fopenmp"]):
+        if self._try(WITH_OPENMP, ["-fopenmp"]):
             return ["-fopenmp"]
         if wanted == "1":
-            raise SystemExit("KLFAST_OPENMP=1, but the C compiler cannot build a program with -fopenmp")
+            raise SystemExit(
+                "KLFAST_OPENMP=1, but the C compiler cannot build a program with -fopenmp, or the C library is musl, which"
+                " gives its threads too little stack"
+            )
         self.announce("klfast: built without OpenMP, threads are klfast's own", level=3)
         return []
 
