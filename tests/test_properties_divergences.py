@@ -120,6 +120,16 @@ def test_renyi_never_falls_with_its_order(pair):
 
 @SETTINGS
 @given(pair=rows(weights, 2))
+def test_renyi_of_orders_two_and_one_half_is_what_chi2_and_hellinger_say(pair):
+    p, q = with_weight(*pair)
+    chi2, hellinger = of("chi2_divergence", p, q), of("hellinger", p, q)
+    assert near(klfast.renyi_divergence(p, q, 2), np.log1p(chi2))
+    if hellinger < 0.9:  # or little is left of the difference
+        assert near(klfast.renyi_divergence(p, q, 0.5), -2.0 * np.log1p(-(hellinger**2)))
+
+
+@SETTINGS
+@given(pair=rows(weights, 2))
 def test_js_is_the_divergence_of_the_mixture(pair):
     p, q = (row / row.sum() for row in with_weight(*pair))
     expected = klfast.entropy((p + q) / 2.0) - (klfast.entropy(p) + klfast.entropy(q)) / 2.0

@@ -68,6 +68,13 @@ def jensen_shannon(p, q):
     return (kl(p, middle) + kl(q, middle)) / 2
 
 
+def order_of(content, length):
+    """Renyi's order, as in rows.c."""
+    if content == "near":
+        return mpf("0.5") if length < 100 else mpf("0.75")
+    return mpf(2) if content == "peaked" else mpf("1.5")
+
+
 def renyi(order):
     return lambda p, q: log(sum(a**order * b ** (1 - order) if b else INFINITE for a, b in zip(p, q) if a)) / (order - 1)
 
@@ -76,7 +83,7 @@ def chi_squared(p, q):
     return sum(((a - b) ** 2 / b if b else INFINITE) for a, b in zip(p, q) if a or b)
 
 
-# Of two rows of probabilities; renyi's order is that of rows.c.
+# Of two rows of probabilities.
 PROBABILITIES = {
     "kl_divergence": kl,
     "cross_entropy": lambda p, q: sum((-a * log(b) if b else INFINITE) for a, b in zip(p, q) if a),
@@ -131,7 +138,7 @@ def of_row(line, rows):
         return [] if None in exact else exact
     function = PROBABILITIES.get(name)
     if name == "renyi_divergence":
-        function = renyi(mpf("0.5") if content == "near" else mpf("1.5"))
+        function = renyi(order_of(content, len(rows[0][0])))
     return [function(normalised(p), normalised(q)) for p, q in rows] if function else []
 
 

@@ -137,7 +137,7 @@ static void show_row(const row_case *one, const klfast_array *array, const char 
 
 static void tell_parameters(klfast_parameters *parameters, const row_case *one) {
     memset(parameters, 0, sizeof *parameters);
-    parameters->order = one->content == NEAR ? 0.5 : 1.5;
+    parameters->order = one->content == PEAKED ? 2.0 : one->content != NEAR ? 1.5 : one->length < 100 ? 0.5 : 0.75;
     parameters->temperature = one->content == PEAKED ? 0.75 : 1.0;
     parameters->beta = 0.5;
     parameters->smoothing = one->operation == LOGITS_SMOOTHED_CROSS_ENTROPY ? 0.125 : 0.0;

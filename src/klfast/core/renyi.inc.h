@@ -4,16 +4,19 @@
  *     h = (1 - a)*(p*L*(expm1(y)/y - 1) + gap(p, c*q))    with L = log(p/(c*q)), y = (a - 1)*L
  * has the sign of 1 - a and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
  * are positive, and down to a = 1/2 the first takes at most half of the second. Orders below 1/2 change the parts of p
- * and q, a and 1 - a: so neither is ever taken from 1 where little is left of it. Order 0 is log(sum q / sum of q where p > 0),
- * infinite order the log of the largest p/q.
+ * and q, a and 1 - a: so neither is ever taken from 1 where little is left of it. For a = 1/2 and a = 2, h is a square and
+ * needs no logarithm. Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
  *
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
  * more, as logarithms. */
 
-enum { ORDER_ZERO, ORDER_LOW, ORDER_HIGH, ORDER_INFINITE };
+enum { ORDER_ZERO, ORDER_LOW, ORDER_HALF, ORDER_HIGH, ORDER_TWO, ORDER_INFINITE };
 
 static int renyi_kind(double order) {
-    return order == 0 ? ORDER_ZERO : order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
+    if (order == 0) return ORDER_ZERO;
+    if (order == 0.5) return ORDER_HALF;
+    if (order == 2) return ORDER_TWO;
+    return order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
 }
 
 /* expm1(y)/y - 1; inf where it is beyond the range. Largest error 6 u. */
@@ -33,6 +36,17 @@ static ALWAYS_INLINE double renyi_term(double p, double b, double d, double orde
     return b > 0 ? term : alone;
 }
 
+/* The same of order 1/2, (sqrt p - sqrt b)^2/2, and of order 2, -(p - b)^2/b. */
+static ALWAYS_INLINE double renyi_term_half(double p, double b, double d) {
+    double roots = sqrt(p) + sqrt(b), difference = d / (roots > SMALLEST_NORMAL ? roots : SMALLEST_NORMAL);
+    return 0.5 * difference * difference;
+}
+
+static ALWAYS_INLINE double renyi_term_two(double p, double b, double d) {
+    double term = d / (b > SMALLEST_NORMAL ? b : SMALLEST_NORMAL) * -d, alone = 2 * p;
+    return b > 0 ? term : alone;
+}
+
 /* The step at `start`. */
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q, ptrdiff_t start,
                                      const constants_f64 *restrict row, double order, const int kind) {
@@ -44,6 +58,8 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
             double d = fma_f64(-row->c_low[j], b, difference_f64(a, row->c[j], b)), h = 0, m = a;
             if (kind == ORDER_HIGH) h = renyi_term(a, cb, d, order, 1 - order);
             if (kind == ORDER_LOW) h = renyi_term(cb, a, -d, 1 - order, order);
+            if (kind == ORDER_HALF) h = renyi_term_half(a, cb, d);
+            if (kind == ORDER_TWO) h = renyi_term_two(a, cb, d);
             if (kind == ORDER_ZERO) {
                 h = a > 0 ? 0 : cb;
                 m = a > 0 ? cb : 0;
@@ -59,7 +75,7 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
         }
     }
     watch_quotients_f64(local, p, q);
-    watch_quotients_f64(local, q, beside);
+    if (kind != ORDER_HALF && kind != ORDER_TWO) watch_quotients_f64(local, q, beside); /* no logarithm there of a small p */
     fold_f64(&local->mass, mass);
     fold_f64(&local->first, first);
     fold_f64(&local->second, second);
@@ -101,14 +117,17 @@ static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const do
     }
 RENYI_SWEEP(ORDER_ZERO)
 RENYI_SWEEP(ORDER_LOW)
+RENYI_SWEEP(ORDER_HALF)
 RENYI_SWEEP(ORDER_HIGH)
+RENYI_SWEEP(ORDER_TWO)
 RENYI_SWEEP(ORDER_INFINITE)
 #undef RENYI_SWEEP
 
 typedef void renyi_sweep_function(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
                                   double order, int signs);
-static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64, sweep_ORDER_HIGH_f64,
-                                                     sweep_ORDER_INFINITE_f64};
+static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64,
+                                                     sweep_ORDER_HALF_f64, sweep_ORDER_HIGH_f64,
+                                                     sweep_ORDER_TWO_f64,  sweep_ORDER_INFINITE_f64};
 
 static NOINLINE void add_row_in_steps(lanes_f64 *sum, const double *term, ptrdiff_t length) {
     add_row_as_swept_f64(sum, term, length, STEP);
