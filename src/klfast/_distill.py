@@ -6,6 +6,7 @@ import numpy as np
 
 from klfast import _checks, _checks_distill, _kernels, _layout, _threads
 from klfast._dispatch import run, safe_type
+from klfast._total import add_up
 
 
 class Rows:
@@ -34,15 +35,9 @@ class Rows:
         """What the numbers of the rows come down to; those that do not count are made 0."""
         if self.counted is not None:
             numbers[~self.counted] = 0.0
-        divisor = np.float64(self.count) if self.reduction == "mean" else 1.0
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            scaled = numbers if self.scale == 1.0 else numbers * self.scale
-            if self.reduction == "none":
-                return scaled[()]
-            total = np.sum(scaled) / divisor
-            if np.isinf(total) and np.all(np.isfinite(numbers)):  # beyond the range, but perhaps not the mean
-                total = np.sum(numbers / divisor * self.scale)
-            return total
+        divisor = self.count if self.reduction == "mean" else 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (numbers if self.reduction == "none" else add_up(numbers, divisor))[()] * self.scale
 
     def answer(self, wanted, numbers, gradient, return_count):
         """What a public function returns."""

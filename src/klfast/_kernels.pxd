@@ -1,10 +1,6 @@
 # The core, as core/kernels.h declares it to Cython.
 
 cdef extern from "kernels.h" nogil:
-    ctypedef struct wide_sum:
-        double high, low
-    void add_number(wide_sum *sum, double x) noexcept nogil
-    double sum_value(wide_sum sum) noexcept nogil
     ctypedef struct klfast_state:
         pass
     ctypedef struct klfast_unit:
@@ -18,6 +14,7 @@ cdef extern from "kernels.h" nogil:
                                 double *) noexcept nogil
         void (*family[7])(double *, const double * const *, Py_ssize_t) noexcept nogil
         double (*read_sum)(const double *, Py_ssize_t) noexcept nogil
+        double (*add_up)(const double *, Py_ssize_t) noexcept nogil
     ctypedef struct klfast_target:
         const char *name
         const klfast_level *level

@@ -7,6 +7,7 @@ import numpy as np
 
 from klfast import _checks, _kernels, _threads
 from klfast._dispatch import safe_type
+from klfast._total import add_up
 
 # With more class ids than this, it counts how fast they are looked at, and no more what a call costs.
 MANY = 2**12
@@ -121,10 +122,9 @@ def loss_parameters(options):
 
 
 def reduced(losses, reduction, count, log_base):
-    """The losses of all rows, or what they come down to."""
+    """The losses of all rows, or what they come down to: `count` is 1 but for a mean."""
     if reduction != "none":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            losses = np.add.reduce(losses, axis=None) / count
+        losses = add_up(losses, count)
     if log_base is not None:
         losses /= log_base
     return losses

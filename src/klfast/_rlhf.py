@@ -1,10 +1,8 @@
 """Log-probabilities of tokens: arguments in, kernels, and what sequences come down to."""
 
-import math
-
 import numpy as np
 
-from klfast import _checks, _checks_tokens, _kernels, _threads
+from klfast import _checks, _checks_tokens, _threads
 from klfast._dispatch import named_arrays
 from klfast._terms import terms
 
@@ -82,15 +80,3 @@ def shares(counts, reduction):
         if reduction == "sequence_mean":
             return 1.0 / counts / total
         return np.broadcast_to(1.0 / total, counts.shape)
-
-
-def add_up(sums, divisor=1.0):
-    """Sums of sequences, added in twice their precision, over the divisor; inf and NaN as numpy adds them."""
-    sums = np.ascontiguousarray(sums, np.float64).ravel()
-    total = _kernels.add_up(sums)
-    if math.isfinite(total) and divisor:
-        return np.float64(total / divisor)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if np.isinf(total) and np.all(np.isfinite(sums)):  # beyond the range, but perhaps not the mean
-            return np.sum(sums / np.float64(divisor))
-        return np.float64(total) / np.float64(divisor)

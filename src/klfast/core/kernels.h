@@ -165,6 +165,7 @@ typedef struct {
     void (*prepare_temperature)(klfast_temperature *temperature, double value);
     /* The memory limit: adds up the same bytes and does nothing else. */
     double (*read_sum)(const double *array, ptrdiff_t length);
+    double (*add_up)(const double *numbers, ptrdiff_t count); /* in twice their precision */
 } klfast_level;
 
 /* The tables, best last; NULL where this build or this CPU has not got the level. */

@@ -3,8 +3,9 @@
 import numpy as np
 
 from klfast import _checks, _checks_tokens, _kernels, _layout
-from klfast._rlhf import Sequences, add_up, number_of, shares
+from klfast._rlhf import Sequences, number_of, shares
 from klfast._terms import quick_terms
+from klfast._total import add_up
 
 
 def kl_estimate(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from klfast._rlhf import Sequences
+from klfast._total import add_up
 
 
 class ImportanceRatioStats(NamedTuple):
@@ -62,7 +63,7 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None, *, n_threads=None, d
     tokens = Sequences(logp, behaviour_logp, "k1", mask, None, None, dtype, n_threads, ("logp", "behaviour_logp"))
     tokens.parameters = {}
     table = tokens.terms("ratio_stats").reshape(-1, 8)
-    count, ratios, gaps, squares, weights, weight_squares = (_total(column) for column in table.T[:6])
+    count, ratios, gaps, squares, weights, weight_squares = (add_up(column) for column in table.T[:6])
     if count == 0:
         return ImportanceRatioStats(0, *[float("nan")] * 6)
     largest = np.max(table[:, 6])
@@ -70,14 +71,9 @@ def importance_ratio_stats(logp, behaviour_logp, mask=None, *, n_threads=None, d
         if not 1e-300 < weight_squares < 1e300 and np.isfinite(largest):
             tokens.parameters = {"shift": largest}
             shifted = tokens.terms("ratio_stats").reshape(-1, 8)
-            sample_size = _total(shifted[:, 4]) ** 2 / _total(shifted[:, 5])
+            sample_size = add_up(shifted[:, 4]) ** 2 / add_up(shifted[:, 5])
         else:
             sample_size = np.float64(weights) ** 2 / weight_squares
         sample_size = np.clip(sample_size, 1.0, count)  # but for rounding it is
         figures = weights / count, sample_size, squares / count, -ratios / count, gaps / count, np.max(table[:, 7])
     return ImportanceRatioStats(int(count), *map(float, figures))
-
-
-def _total(column):
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.float64(np.sum(column))
