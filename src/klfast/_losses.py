@@ -13,8 +13,11 @@ from klfast._quick_losses import loss_parameters, quick_loss, quick_tokens, redu
 SLAB = 2**18
 
 
-def cross_entropy(x, target, *, wanted, keepdims=False, out=None, grad_output=None, base, reduction, weight, **options):
-    """The loss, its gradient, or ("both") first the one, then the other."""
+def cross_entropy(x, target, wanted, weight, options, reduction, base, out, *, keepdims=False, grad_output=None):
+    """The loss, its gradient, or ("both") first the one, then the other.
+
+    `options` are all other arguments of the public functions, in one dict: small calls would feel them one by one.
+    """
     _checks.choice("reduction", reduction, ("none", "mean", "sum"))
     log_base = _checks.log_base(base)
     if not keepdims and _checks.is_plain(grad_output):
@@ -223,16 +226,16 @@ class _Loss:
         return np.moveaxis(probabilities, -1, axis)
 
 
-def token_logprobs(x, ids, *, base, out, **options):
+def token_logprobs(x, ids, options, base, out):
     """log softmax(x)[id] for one id a row, or for several."""
     if base is None:
         result = quick_tokens(x, ids, out, options)
         if result is not None:
             return result
-    return _token_logprobs(x, ids, base=base, out=out, **options)
+    return _token_logprobs(x, ids, base, out, **options)
 
 
-def _token_logprobs(x, ids, *, axis, where, temperature, softcap, ignore_index, base, dtype, out, n_threads, check):
+def _token_logprobs(x, ids, base, out, *, axis, where, temperature, softcap, ignore_index, dtype, n_threads, check):
     (logits,) = inputs = _checks.inputs({"x": x}, dtype)
     shape = logits.array.shape
     axes = _checks.single_axis(axis, len(shape))

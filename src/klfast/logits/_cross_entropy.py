@@ -113,28 +113,21 @@ def cross_entropy(
     >>> print(f"{klfast.logits.cross_entropy(x, target, label_smoothing=0.1, reduction='mean'):.12f}")
     0.507605964444
     """
-    return _losses.cross_entropy(
-        x,
-        target,
-        wanted="value",
-        axis=axis,
-        keepdims=keepdims,
-        where=where,
-        temperature=temperature,
-        normalize=normalize,
-        ignore_index=ignore_index,
-        weight=weight,
-        label_smoothing=label_smoothing,
-        smooth_over=smooth_over,
-        z_loss=z_loss,
-        softcap=softcap,
-        reduction=reduction,
-        base=base,
-        dtype=dtype,
-        out=out,
-        n_threads=n_threads,
-        check=check,
-    )
+    options = {
+        "axis": axis,
+        "where": where,
+        "temperature": temperature,
+        "normalize": normalize,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "smooth_over": smooth_over,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "dtype": dtype,
+        "n_threads": n_threads,
+        "check": check,
+    }
+    return _losses.cross_entropy(x, target, "value", weight, options, reduction, base, out, keepdims=keepdims)
 
 
 def cross_entropy_grad(
@@ -200,29 +193,21 @@ def cross_entropy_grad(
     >>> klfast.logits.cross_entropy_grad([0.0, 0.0, 0.0, 0.0], 1).tolist()
     [0.25, -0.75, 0.25, 0.25]
     """
-    return _losses.cross_entropy(
-        x,
-        target,
-        wanted="grad",
-        axis=axis,
-        keepdims=False,
-        where=where,
-        temperature=temperature,
-        normalize=normalize,
-        ignore_index=ignore_index,
-        weight=weight,
-        label_smoothing=label_smoothing,
-        smooth_over=smooth_over,
-        z_loss=z_loss,
-        softcap=softcap,
-        reduction=reduction,
-        base=base,
-        dtype=dtype,
-        out=out,
-        n_threads=n_threads,
-        check=check,
-        grad_output=grad_output,
-    )
+    options = {
+        "axis": axis,
+        "where": where,
+        "temperature": temperature,
+        "normalize": normalize,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "smooth_over": smooth_over,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "dtype": dtype,
+        "n_threads": n_threads,
+        "check": check,
+    }
+    return _losses.cross_entropy(x, target, "grad", weight, options, reduction, base, out, grad_output=grad_output)
 
 
 def cross_entropy_value_and_grad(
@@ -282,29 +267,21 @@ def cross_entropy_value_and_grad(
     >>> float(value), grad.round(12).tolist()
     (1.0, [0.721347520444, -0.721347520444])
     """
-    return _losses.cross_entropy(
-        x,
-        target,
-        wanted="both",
-        axis=axis,
-        keepdims=False,
-        where=where,
-        temperature=temperature,
-        normalize=normalize,
-        ignore_index=ignore_index,
-        weight=weight,
-        label_smoothing=label_smoothing,
-        smooth_over=smooth_over,
-        z_loss=z_loss,
-        softcap=softcap,
-        reduction=reduction,
-        base=base,
-        dtype=dtype,
-        out=out,
-        n_threads=n_threads,
-        check=check,
-        grad_output=grad_output,
-    )
+    options = {
+        "axis": axis,
+        "where": where,
+        "temperature": temperature,
+        "normalize": normalize,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "smooth_over": smooth_over,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "dtype": dtype,
+        "n_threads": n_threads,
+        "check": check,
+    }
+    return _losses.cross_entropy(x, target, "both", weight, options, reduction, base, out, grad_output=grad_output)
 
 
 def token_logprobs(
@@ -360,17 +337,14 @@ def token_logprobs(
     >>> klfast.logits.token_logprobs([[0.0, 0.0, 0.0, 0.0]], [[1, 2, -100]], base=2).tolist()
     [[-2.0, -2.0, 0.0]]
     """
-    return _losses.token_logprobs(
-        x,
-        ids,
-        axis=axis,
-        where=where,
-        temperature=temperature,
-        softcap=softcap,
-        ignore_index=ignore_index,
-        base=base,
-        dtype=dtype,
-        out=out,
-        n_threads=n_threads,
-        check=check,
-    )
+    options = {
+        "axis": axis,
+        "where": where,
+        "temperature": temperature,
+        "softcap": softcap,
+        "ignore_index": ignore_index,
+        "dtype": dtype,
+        "n_threads": n_threads,
+        "check": check,
+    }
+    return _losses.token_logprobs(x, ids, options, base, out)
