@@ -232,6 +232,22 @@ def test_large_orders_of_near_rows(dtype, alpha, level):
             assert abs((float(result) - exact) / exact) <= 2.0**-45
 
 
+FAR_ORDERS = (1e-3, 0.1, 0.3, 0.4999, 0.5, 0.51, 0.6, 0.75, 0.9, 0.99, 0.9999, 1.01, 1.9, 2.0, 2.1, 10.0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("nats", (1.0, 3.0, 10.0, 80.0, 200.0, 350.0, 525.0, 600.0))
+def test_renyi_of_rows_far_apart(nats, level):
+    """Where p is many times q, what makes up the divergence is next to nothing beside p*log(p/q)."""
+    far = np.exp(-nats)
+    rows = ([0.5, 0.5], [far, 1.0]), ([far, 1.0], [0.5, 0.5]), ([0.6, 0.4], [far, 0.7]), ([1.0, far], [far, 1.0])
+    pairs = [(np.array(p), np.array(q)) for p, q in rows]
+    keys = [(alpha, which) for alpha in FAR_ORDERS for which in range(len(pairs))]
+    results = {(alpha, which): call(level, "renyi_divergence", *pairs[which], alpha) for alpha, which in keys}
+    exact = {(alpha, which): oracles_divergences.renyi_divergence(*pairs[which], alpha) for alpha, which in keys}
+    assert not wrong("renyi_divergence", results, exact, RENYI_BOUND)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_infinite_order_of_nearly_proportional_rows(level):
     """Every p/q may be below sum p / sum q as that is rounded."""

@@ -1,10 +1,11 @@
 /* Renyi's divergence of order alpha, in double whatever the input: included for double alone.
  *
  * With p and c*q of equal sums, sum p^a (c*q)^(1-a) = sum p - sum h, where
- *     h = (1 - a)*(p*L*(expm1(y)/y - 1) + gap(p, c*q))    with L = log(p/(c*q)), y = (a - 1)*L
+ *     h = (1 - a)*gap(p, c*q) - p*(e^y - 1 - y)    with y = (a - 1)*log(p/(c*q))
  * has the sign of 1 - a and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
- * are positive, and down to a = 1/2 the first takes at most half of the second. Orders below 1/2 change the parts of p
- * and q, a and 1 - a: so neither is ever taken from 1 where little is left of it. For a = 1/2 and a = 2, h is a square and
+ * are negative, and down to a = 1/2 the second takes two thirds of the first at most, where |y| <= 1. Where it is more, h is
+ * a*p + (1 - a)*c*q - p*e^y. Orders below 1/2 change the parts of p and q, a and 1 - a: so neither is ever taken from 1 where
+ * little is left of it. For a = 1/2 and a = 2, h is a square and
  * needs no logarithm. Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
  *
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
@@ -19,20 +20,16 @@ static int renyi_kind(double order) {
     return order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
 }
 
-/* expm1(y)/y - 1; inf where it is beyond the range. Largest error 6 u. */
-static ALWAYS_INLINE double relative_growth(double y) {
-    double k, held = y < 700 ? (y > -800 ? y : -800) : 700, fraction = exp_parts_f64(held, &k);
-    double near = y * wide_exp_polynomial_f64(fabs(y) <= 1 ? y : 0), far = (scale_f64(fraction, k) - 1) / y - 1;
-    double value = fabs(y) <= 1 ? near : far;
-    return y > 700 ? INFINITY : value;
-}
-
 /* h of order a >= 1/2 for p and b >= 0, given d = p - b and rest = 1 - a. Where b = 0 < p it is a*p, where p = 0 rest*b. */
 static ALWAYS_INLINE double renyi_term(double p, double b, double d, double order, double rest) {
     double held_p = p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, held_b = b > SMALLEST_NORMAL ? b : SMALLEST_NORMAL;
-    double log_ratio = log_ratio_from_f64(held_p, held_b, d), gap = gap_from_f64(p, held_b, d);
-    double growth = relative_growth(-rest * log_ratio);
-    double term = rest * (p > 0 ? fma_f64(p * log_ratio, growth, gap) : b), alone = order * p;
+    log_parts_f64 parts = split_log_f64(held_p, held_b, d);
+    double y = -rest * log_of_parts_f64(parts), held = y < 700 ? (y > -700 ? y : -700) : 700;
+    exp_terms_f64 grown = exp_terms_of_f64(held, 0);
+    double beyond = y > 700 ? INFINITY : held - y; /* what e^y - 1 - y lacks there */
+    double near = fma_f64(-p, grown.gap + beyond, rest * gap_of_parts_f64(p, parts, d, d));
+    double far = fma_f64(p, order - grown.exp, rest * b), alone = order * p;
+    double term = (rest > 0) & (y < 700) & (fabs(y) > 1) ? far : near;
     return b > 0 ? term : alone;
 }
 
