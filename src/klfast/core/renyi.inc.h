@@ -20,17 +20,30 @@ static int renyi_kind(double order) {
     return order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
 }
 
-/* h of order a >= 1/2 for p and b >= 0, given d = p - b and rest = 1 - a. Where b = 0 < p it is a*p, where p = 0 rest*b. */
-static ALWAYS_INLINE double renyi_term(double p, double b, double d, double order, double rest) {
-    double held_p = p > SMALLEST_NORMAL ? p : SMALLEST_NORMAL, held_b = b > SMALLEST_NORMAL ? b : SMALLEST_NORMAL;
-    log_parts_f64 parts = split_log_f64(held_p, held_b, d);
-    double y = -rest * log_of_parts_f64(parts), held = y < 700 ? (y > -700 ? y : -700) : 700;
-    exp_terms_f64 grown = exp_terms_of_f64(held, 0);
-    double beyond = y > 700 ? INFINITY : held - y; /* what e^y - 1 - y lacks there */
-    double near = fma_f64(-p, grown.gap + beyond, rest * gap_of_parts_f64(p, parts, d, d));
-    double far = fma_f64(p, order - grown.exp, rest * b), alone = order * p;
-    double term = (rest > 0) & (y < 700) & (fabs(y) > 1) ? far : near;
-    return b > 0 ? term : alone;
+/* h of order a >= 1/2 for a step of p and b >= 0, given d = p - b and rest = 1 - a. Where b = 0 < p it is a*p, where p = 0
+ * rest*b. First all y and gaps, then all h: one element after the other would wait for itself. */
+static ALWAYS_INLINE void renyi_terms(double *restrict h, const double *restrict p, const double *restrict b,
+                                      const double *restrict d, double order, double rest) {
+    double y[STEP], gap[STEP];
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        double held_p = p[j] > SMALLEST_NORMAL ? p[j] : SMALLEST_NORMAL;
+        double held_b = b[j] > SMALLEST_NORMAL ? b[j] : SMALLEST_NORMAL;
+        log_parts_f64 parts = split_log_f64(held_p, held_b, d[j]);
+        y[j] = -rest * log_of_parts_f64(parts);
+        gap[j] = gap_of_parts_f64(p[j], parts, d[j], d[j]);
+    }
+    END_OF_STAGE;
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        double held = y[j] < 700 ? (y[j] > -700 ? y[j] : -700) : 700;
+        exp_terms_f64 grown = exp_terms_of_f64(held, 0);
+        double beyond = y[j] > 700 ? INFINITY : held - y[j]; /* what e^y - 1 - y lacks there */
+        double near = fma_f64(-p[j], grown.gap + beyond, rest * gap[j]);
+        double far = fma_f64(p[j], order - grown.exp, rest * b[j]), alone = order * p[j];
+        double term = (rest > 0) & (y[j] < 700) & (fabs(y[j]) > 1) ? far : near;
+        h[j] = b[j] > 0 ? term : alone;
+    }
 }
 
 /* The same of order 1/2, (sqrt p - sqrt b)^2/2, and of order 2, -(p - b)^2/b. */
@@ -47,14 +60,12 @@ static ALWAYS_INLINE double renyi_term_two(double p, double b, double d) {
 /* The step at `start`. */
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q, ptrdiff_t start,
                                      const constants_f64 *restrict row, double order, const int kind) {
-    double first[STEP], second[STEP], mass[STEP], beside[STEP];
+    double first[STEP], second[STEP], mass[STEP], beside[STEP], scaled[STEP], opposite[STEP];
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             double a = p[part + j], b = q[part + j], cb = row->c[j] * b;
             double d = fma_f64(-row->c_low[j], b, difference_f64(a, row->c[j], b)), h = 0, m = a;
-            if (kind == ORDER_HIGH) h = renyi_term(a, cb, d, order, 1 - order);
-            if (kind == ORDER_LOW) h = renyi_term(cb, a, -d, 1 - order, order);
             if (kind == ORDER_HALF) h = renyi_term_half(a, cb, d);
             if (kind == ORDER_TWO) h = renyi_term_two(a, cb, d);
             if (kind == ORDER_ZERO) {
@@ -69,8 +80,12 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
             second[part + j] = d;
             mass[part + j] = m;
             beside[part + j] = a * row->limit[j];
+            scaled[part + j] = cb;
+            opposite[part + j] = -d;
         }
     }
+    if (kind == ORDER_HIGH) renyi_terms(first, p, scaled, second, order, 1 - order);
+    if (kind == ORDER_LOW) renyi_terms(first, scaled, p, opposite, 1 - order, order);
     watch_quotients_f64(local, p, q);
     if (kind != ORDER_HALF && kind != ORDER_TWO) watch_quotients_f64(local, q, beside); /* no logarithm there of a small p */
     fold_f64(&local->mass, mass);
