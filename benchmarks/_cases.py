@@ -114,6 +114,7 @@ PROBABILITY_CASES = {
     "entr": _entropy_cases,
     "rel_entr": _finite_cases,
     "kl_div": _finite_cases,
+    **dict.fromkeys(("total_variation", "hellinger", "renyi_divergence 1/2"), _finite_cases),
     "kl_divergence where": _masked_cases,
     "js_divergence": _js_cases,
 }

@@ -13,7 +13,7 @@ from _exact_logits import exact_logits
 from _exact_uses import exact_uses
 from _families import exact_families
 from _full_gaussians import exact_full_gaussians
-from _workloads import FAMILIES, FULL_GAUSSIANS, LOGITS, USES
+from _workloads import FAMILIES, FULL_GAUSSIANS, LOGITS, ORDERS, USES
 
 DIGITS = 40
 
@@ -125,6 +125,21 @@ def _js_divergence(p, q):
     return (_kl_divergence(p, middle) + _kl_divergence(q, middle)) / 2
 
 
+def _renyi_divergence(order):
+    def renyi_divergence(p, q):
+        terms = [(a**order * b ** (1 - order) if b or order < 1 else mpmath.inf) for a, b in zip(p, q, strict=True) if a]
+        return mpmath.log(mpmath.fsum(terms)) / (order - 1)
+
+    return renyi_divergence
+
+
+def _sum(term):
+    def of_rows(p, q):
+        return mpmath.fsum(term(a, b) for a, b in zip(p, q, strict=True))
+
+    return of_rows
+
+
 def _rel_entr(p, q):
     if p == 0 or q == 0:
         return mpmath.inf if p else mpmath.mpf(0)
@@ -136,7 +151,11 @@ PROBABILITIES = {
     "cross_entropy": _cross_entropy,
     "entropy": _entropy,
     "js_divergence": _js_divergence,
-}
+    "total_variation": _sum(lambda p, q: abs(p - q) / 2),
+    "hellinger": lambda p, q: mpmath.sqrt(_sum(lambda a, b: (mpmath.sqrt(a) - mpmath.sqrt(b)) ** 2 / 2)(p, q)),
+    "jeffreys": lambda p, q: _kl_divergence(p, q) + _kl_divergence(q, p),
+    "chi2_divergence": _sum(lambda p, q: (p - q) ** 2 / q if q else mpmath.inf if p else 0),
+} | {f"renyi_divergence {name}": _renyi_divergence(order) for name, order in ORDERS.items()}
 ELEMENTWISE = {
     "entr": lambda p: -p * mpmath.log(p) if p else mpmath.mpf(0),
     "rel_entr": _rel_entr,

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from _contestant import EVERYTHING, Contestant, chosen, with_out
 from _workloads import (
+    DISTANCES,
     DISTILLATION,
     ELEMENTWISE,
     FAMILIES,
@@ -12,6 +13,7 @@ from _workloads import (
     FULL_GAUSSIANS,
     GAUSSIANS,
     LOGITS,
+    ORDERS,
     PROBABILITIES,
     SMOOTHING,
     TOP,
@@ -28,6 +30,9 @@ def load_klfast(n_threads):
 
     def of_logits(name, **options):
         return lambda *arrays, **keywords: getattr(klfast.logits, name)(*arrays, **options, **keywords)
+
+    def renyi(order):
+        return lambda p, q, **keywords: klfast.renyi_divergence(p, q, order, **keywords)
 
     def estimate(kind, **options):
         def of_tokens(logp, ref_logp, mask, **keywords):
@@ -46,6 +51,8 @@ def load_klfast(n_threads):
         "cross_entropy": klfast.cross_entropy,
         "entropy": klfast.entropy,
         "js_divergence": klfast.js_divergence,
+        **{name: getattr(klfast, name) for name in DISTANCES if hasattr(klfast, name)},
+        **{f"renyi_divergence {name}": renyi(order) for name, order in ORDERS.items()},
         "kl_divergence where": lambda p, q, where: klfast.kl_divergence(p, q, where=where),
         "entr": klfast.entr,
         "rel_entr": klfast.rel_entr,
@@ -118,7 +125,7 @@ def load_read(n_threads):
             return array.reshape(-1).view(np.float64)
         return np.ones(array.nbytes // 8)
 
-    names = (*PROBABILITIES, "js_divergence", "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES, *FAMILIES)
+    names = (*PROBABILITIES, "js_divergence", *DISTANCES, "kl_divergence where", *ELEMENTWISE, *LOGITS, *USES, *FAMILIES)
     functions = {name: reader(name) for name in (*names, FULL_GAUSSIANS)}
     options = {"dtypes": EVERYTHING, "any_layout": True, "is_baseline": True}
     return [Contestant("read", "klfast", functions, as_doubles, **options)]

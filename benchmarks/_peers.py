@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 from _contestant import EVERYTHING, Contestant, chosen, with_out
+from _distances import textbook_distances
 from _families import textbook, torch_families
 from _full_gaussians import numpy_full_gaussian, torch_full_gaussian
 from _logits_jax import jax_logits
@@ -39,7 +40,7 @@ def load_numpy(n_threads):
         "rel_entr": lambda p, q: p * np.log(p / q),
         "kl_div": lambda p, q: p * np.log(p / q) - p + q,
     } | numpy_logits()
-    functions |= numpy_uses() | {FULL_GAUSSIANS: numpy_full_gaussian}
+    functions |= textbook_distances(np) | numpy_uses() | {FULL_GAUSSIANS: numpy_full_gaussian}
     return [Contestant("numpy", "numpy", functions, dtypes=EVERYTHING, any_layout=True, temporaries=3, threads="1")]
 
 
@@ -121,7 +122,7 @@ def load_torch(n_threads):
         "entr": torch.special.entr,
         "rel_entr": kl_terms,
         "kl_div": lambda p, q: kl_terms(p, q) - p + q,
-    }
+    } | textbook_distances(torch)
     in_place = {
         "logits.softmax": lambda x, out: torch.softmax(x, -1, out=out),
         "logits.log_softmax": lambda x, out: torch.log_softmax(x, -1, out=out),
@@ -176,6 +177,7 @@ def load_jax(n_threads):
     with_optax = {
         "kl_divergence": along_axis(lambda p, q, axis=-1: optax.losses.kl_divergence(jnp.log(q), p, axis=axis))
     }
+    plain |= {name: compiled(function) for name, function in textbook_distances(jnp).items()}
     logits = {name: along_axis(function) for name, function in jax_logits().items()}
     # not of full covariances: jax 0.10 does not come back from some hundreds of small matrices with two cores
     uses = {name: compiled(function) for name, function in (jax_uses() | textbook(jnp, special)).items()}

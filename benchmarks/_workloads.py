@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 PROBABILITIES = ("kl_divergence", "cross_entropy", "entropy")
+ORDERS = {"1/2": 0.5, "2": 2.0, "3": 3.0}  # of Renyi's divergence
+DISTANCES = ("total_variation", "hellinger", "jeffreys", "chi2_divergence", *(f"renyi_divergence {name}" for name in ORDERS))
 ELEMENTWISE = ("entr", "rel_entr", "kl_div")
 ONE_ARRAY = ("entropy", "entr")
 
@@ -108,6 +110,7 @@ SERIES = (
     (("kl_divergence where",), FLOATS, TABLE, {}),
     (("js_divergence",), FLOATS, {(100,): "quick", (1000, 100): "quick", (50_000, 200): "default"} | TABLE, {}),
     (("js_divergence",), FLOATS, TABLE, {"kind": "zeros"}),
+    (DISTANCES, FLOATS, {(1000, 100): "quick"} | TABLE, {}),
     (PROBABILITIES, ("float32",), FEW_CLASSES, {"kind": "sure"}),
     (("kl_divergence", "js_divergence"), ("float32",), FEW_CLASSES | TABLE, {"kind": "multiples"}),
     (ELEMENTWISE, FLOATS, {(100_000,): "quick", (10_000_000,): "default"}, {}),
