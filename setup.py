@@ -63,6 +63,12 @@ int main(void) { return omp_get_max_threads() == 0; }
 class BuildKernels(build_ext):
     """Compiles the C files, those of CPU levels with flags of their own, and links them into the module."""
 
+    def run(self):
+        # A build in place keeps the names of static functions, and the like, for profiles. Later setuptools does not tell
+        # which it is.
+        self.is_lean = sys.platform == "linux" and not self.inplace and not self.editable_mode
+        super().run()
+
     def build_extension(self, extension):
         if self.compiler.compiler_type == "msvc":
             self._take_clang_cl()
@@ -89,16 +95,12 @@ class BuildKernels(build_ext):
             extension.extra_objects += [future.result() for future in (*kernels, module)]
         extension.depends, extension.sources = extension.extra_objects, []  # all that is left is to link
         extension.extra_link_args += [*openmp, *([] if os.name == "nt" else ["-pthread"])]
-        if self._is_lean():
+        if self.is_lean:
             extension.extra_link_args.append("-Wl,--strip-all")
         super().build_extension(extension)
 
-    def _is_lean(self):
-        """Whether names of static functions, and the like, are left out: they are for profiles of a build in place."""
-        return sys.platform == "linux" and not self.inplace
-
     def _compile_kernels(self, name, flags):
-        lean = NO_UNWINDING if self._is_lean() else []
+        lean = NO_UNWINDING if self.is_lean else []
         return self._compile_once(f"{CORE}/{name}.c", self._as_understood(FLAGS + lean + flags))
 
     def _compile_module(self, extension):
