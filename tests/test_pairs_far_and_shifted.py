@@ -210,3 +210,52 @@ def test_gradients_of_kl_where_all_but_one_class_are_next_to_impossible(level, d
             result,
             rounded,
         )
+
+
+@functools.cache
+def alike_but_for_rounding(length, size, temperature):
+    """Scores of that size, and the same plus a number that rounds: what is left of log(p/q) is a last bit over T."""
+    random = np.random.default_rng([length, round(1e6 * size)])
+    pairs = []
+    while len(pairs) < 6:
+        x = random.normal(size=length) * size
+        y = x + size * random.uniform(0.3, 3.0)
+        exact = oracles_logits.js_divergence(x, y, temperature=temperature)
+        if exact > 0:
+            pairs.append((x, y, exact))
+    return pairs
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("temperature", (1.0, 2.5, 20.0, 1e3))
+@pytest.mark.parametrize("size", (1e-6, 1e-3, 0.1, 10.0))
+@pytest.mark.parametrize("length", (2, 5, 17, 200, 257))
+def test_jensen_shannon_of_scores_alike_but_for_rounding(length, size, temperature, level):
+    for x, y, exact in alike_but_for_rounding(length, size, temperature):
+        assert oracles.relative_error(call(level, JS, x, y, temperature=temperature), exact) <= VALUE_BOUND
+
+
+@functools.cache
+def sure_of_one(length, gap, temperature, kind):
+    """x is sure of a class; y has next to nothing there, or in the other blocks more than x."""
+    random = np.random.default_rng([length, gap])
+    x = random.normal(size=length) * 0.05
+    y = random.normal(size=length) * 0.01
+    x[length // 3] = gap
+    if kind == "y elsewhere, where x is not":
+        x[:5] = x[-5:] = -INF
+    if kind == "y beside":
+        y[length // 3] = gap
+        y[[1, -2]] = 40.7
+    return x, y, oracles_logits.kl_divergence(x, y, temperature)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("temperature", (0.3, 1.0))
+@pytest.mark.parametrize("kind", ("y elsewhere", "y elsewhere, where x is not", "y beside"))
+@pytest.mark.parametrize("gap", (50, 431, 477, 485))
+@pytest.mark.parametrize("length", (1100, 2500, 4097))
+def test_kl_of_a_sure_row_of_several_blocks(length, gap, kind, temperature, level):
+    x, y, exact = sure_of_one(length, gap, temperature, kind)
+    if exact > 1e-280:
+        assert oracles.relative_error(call(level, KL, x, y, temperature=temperature), exact) <= VALUE_BOUND

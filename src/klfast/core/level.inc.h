@@ -208,8 +208,7 @@ static double add_up(const double *numbers, ptrdiff_t count) {
 }
 
 static void prepare_temperature(klfast_temperature *temperature, double value) {
-    const double ln2_low = 0x1.abc9e3b39803fp-56; /* what LN2_DOUBLE lacks */
-    double wide = value * LN2_DOUBLE, low = -difference_f64(wide, value, LN2_DOUBLE) + value * ln2_low;
+    double wide = value * LN2_DOUBLE, low = -difference_f64(wide, value, LN2_DOUBLE) + value * LN2_DOUBLE_LOW;
     temperature->value = value;
     temperature->inverse = 1.0 / value;
     prepare_exp_f32(&temperature->of_f32, value, wide, low);

@@ -200,6 +200,8 @@ static unsigned F(tile_logits_js)(double *result, const void *logits, const void
     const int is_float = sizeof(REAL) == sizeof(float);
     const double largest = is_float ? 0x1p-23 : 0x1p-51, square = is_float ? 0x1p-22 : 0x1p-52,
                  smallest = is_float ? SMALLEST_FLOAT_DIVERGENCE : 0x1p-800;
+    /* The center lacks `inside`, beside which a double log(p/q) must not be so small that its rounding shows. */
+    const double farthest = is_float ? INFINITY : 32;
     F(js_tile) tile;
     F(js_sums) sums;
     int certain[LANES];
@@ -214,7 +216,8 @@ static unsigned F(tile_logits_js)(double *result, const void *logits, const void
     AS_LOOP
     for (int j = 0; j < LANES; j++) {
         double value = sums.value[j], e = fabs(sums.excess[j]);
-        int is_right = (e <= largest) & (e * e <= square * value) & (value >= smallest);
+        double inside = (double)tile.inside[j];
+        int is_right = (e <= largest) & (e * e <= square * value) & (value >= smallest) & (inside * inside <= farthest * value);
         result[j] = value < highest ? value : highest;
         certain[j] = tile.x.is_sound[j] & tile.y.is_sound[j] & ((tile.differs[j] == 0) | is_right);
     }

@@ -55,7 +55,7 @@ static void F(conclude_logits)(logits_kl_state *state, REAL largest_x, double fr
     double u = g - w, inside = log1p_any(u), kl = u < 0.5 ? g - gap_any(1.0, 1.0 + u, -u) : w + inside;
     state->largest_x = largest_x;
     state->total = scaled_sum(state->total, 1.0 / fraction);
-    add_number(&state->inside, inside);
+    add_sum(&state->inside, wide_log1p(u));
     memset(&state->gap, 0, sizeof state->gap);
     add_number(&state->gap, sum_value(state->total) * (kl < 0 ? 0.0 : kl)); /* NaN stays NaN */
 }
@@ -222,13 +222,19 @@ static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL 
     wide_sum sums[3];
     F(sweep_plain)(sums, x, y, length, plan);
     double total = sum_value(sums[0]), w = sum_value(sums[1]) / total, center = (double)plan->center;
-    double ratio = log_ratio_any(total, sum_value(sums[2])) + (double)(plan->K - plan->K_y) * LN2_DOUBLE;
-    double kl = (w + center * temperature->inverse) - ratio;
+    wide_sum ratio = times_ln2((double)(plan->K - plan->K_y));
+    add_number(&ratio, log_ratio_any(total, sum_value(sums[2])));
+    double kl = (w + center * temperature->inverse) - sum_value(ratio);
     if (!(kl >= LEAST_PLAIN && fabs(center) * temperature->inverse <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
     state->flags = HAS_Y;
     state->largest_x = plan->largest_x;
     state->total = scaled_sum(sums[0], 1.0 / plan->fraction);
-    state->ratio.high = ratio * temperature->value;
+    /* in scores, and apart from that what these have lost in rounding */
+    double scores = state->ratio.high = sum_value(ratio) * temperature->value, part = scores * temperature->inverse;
+    state->inside.high = part;
+    state->inside.low = scores * temperature->of_f64.inverse_low - difference_f64(part, scores, temperature->inverse);
+    add_number(&state->inside, -ratio.high);
+    add_number(&state->inside, -ratio.low);
     add_number(&state->gap, sum_value(state->total) * kl);
     return 1;
 }

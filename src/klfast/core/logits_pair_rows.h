@@ -72,20 +72,29 @@ static double apart(const logits_kl_state *a, const logits_kl_state *b, const kl
     return all;
 }
 
+/* The log of what y has in one piece over what it has in another, but for that of the totals of x, each in units of its
+ * largest: in scores, hundreds of which may cancel. */
+static double log_between(const logits_kl_state *one, const logits_kl_state *other, double largest_of_other,
+                          const klfast_temperature *temperature) {
+    wide_sum scores = {one->largest_x, 0};
+    add_number(&scores, -largest_of_other);
+    add_number(&scores, other->ratio.high);
+    add_number(&scores, -one->ratio.high);
+    scores.low += other->ratio.low - one->ratio.low;
+    return sum_value(scores) * temperature->inverse + (sum_value(one->inside) - sum_value(other->inside));
+}
+
 /* Two pieces with shares alpha + beta = 1 of the whole, whose log ratios differ by t: the chain rule adds
  * alpha*(ratio_a - ratio) + beta*(ratio_b - ratio) >= 0, the KL of the shares. */
 static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, const klfast_row *row) {
     logits_kl_state b = *other;
-    double inverse = row->temperature->inverse;
     int flags = a->flags | b.flags;
     join_softmax(&a->lonely_y, b.lonely_y, row);
     b.lonely_y = a->lonely_y;
     if (a->total.high == 0) *a = b;
     else if (b.total.high > 0) {
-        double largest = fmax(a->largest_x, b.largest_x), shift_a = (a->largest_x - largest) * inverse,
-               shift_b = (b.largest_x - largest) * inverse;
-        double log_a = shift_a + log_ratio_any(sum_value(a->total), 1.0),
-               log_b = shift_b + log_ratio_any(sum_value(b.total), 1.0);
+        double largest = fmax(a->largest_x, b.largest_x);
+        double log_a = log_ratio_any(sum_value(a->total), 1.0), log_b = log_ratio_any(sum_value(b.total), 1.0);
         double factor_a = exp_over_difference(a->largest_x, largest, row->temperature),
                factor_b = exp_over_difference(b.largest_x, largest, row->temperature);
         a->total = scaled_sum(a->total, factor_a);
@@ -114,9 +123,10 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             /* The same from the piece with the larger share, beside which what is left of the other, however little, counts. */
             int is_first = alpha >= beta;
             double share = is_first ? beta : alpha, log_share = (is_first ? log_b : log_a) - log_ratio_any(total, 1.0);
+            double log_y = log_between(is_first ? &b : a, is_first ? a : &b, largest, row->temperature);
             double beyond = is_first ? t : -t, low = is_first ? t_low : -t_low, power = exp_any(beyond);
             double log_inside = log1p_any(share * (fma_f64(power, low, power) - 1));
-            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = softplus(log_share + beyond);
+            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = softplus(log_share + log_y);
             kl = log_inside - share * beyond;
             if (!is_first) {
                 a->ratio = b.ratio;
@@ -134,12 +144,10 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
 
 /* log(lonely y / other y): what the ratio does not know of yet. */
 static double log_lonely_share(const logits_kl_state *s, const klfast_row *row) {
-    double log_x = log_ratio_any(sum_value(s->total), 1.0);
-    double distance = (s->lonely_y.largest - s->largest_x) + s->ratio.high;
-    return s->lonely_y.count == 0
-               ? -HUGE_VAL
-               : (distance + s->ratio.low) * row->temperature->inverse - sum_value(s->inside) + log_total(&s->lonely_y) -
-                     log_x;
+    if (s->lonely_y.count == 0) return -HUGE_VAL;
+    logits_kl_state lonely = {.largest_x = s->lonely_y.largest};
+    return log_between(&lonely, s, s->largest_x, row->temperature) + log_total(&s->lonely_y) -
+           log_ratio_any(sum_value(s->total), 1.0);
 }
 
 /* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is

@@ -3,6 +3,7 @@
 #define KLFAST_SCALAR_MATH_H
 
 #define LN2_DOUBLE 0x1.62e42fefa39efp-1
+#define LN2_DOUBLE_LOW 0x1.abc9e3b39803fp-56 /* what it lacks */
 
 /* log(1 + x), x > -1. Largest error 3 u. */
 static double log1p_any(double x) {
@@ -14,6 +15,22 @@ static double log1p_any(double x) {
     if (total > 0x1p1000 && total < HUGE_VAL) return log_ratio_f64(total * 0x1p-600, 1.0) + 600 * LN2_DOUBLE;
     if (!(total <= 0x1p1000)) return total;
     return log_ratio_f64(total, 1.0) + (x - (total - 1.0)) / total;
+}
+
+/* k*ln 2 for an integer k, in twice the precision. */
+static wide_sum times_ln2(double k) {
+    double product = k * LN2_DOUBLE;
+    return (wide_sum){product, k * LN2_DOUBLE_LOW - difference_f64(product, k, LN2_DOUBLE)};
+}
+
+/* log1p_any in two parts: where it is far above 1, it is not off by more than u. Only for x > -0.5. */
+static wide_sum wide_log1p(double x) {
+    const double highest = 0x1p900;
+    if (!(x > 1 && x < highest)) return (wide_sum){log1p_any(x), 0};
+    int64_t power = (bits_f64(1 + x) >> 52) - 1023;
+    wide_sum sum = times_ln2((double)power);
+    add_number(&sum, log_ratio_f64(1 + x, from_bits_f64((power + 1023) << 52)));
+    return sum;
 }
 
 /* log(1 + x)/x, 1 at 0; |x| <= 0.5. Largest error 4 u. */
