@@ -235,6 +235,15 @@ def test_jensen_shannon_of_scores_alike_but_for_rounding(length, size, temperatu
         assert oracles.relative_error(call(level, JS, x, y, temperature=temperature), exact) <= VALUE_BOUND
 
 
+KINDS_OF_SURE = (
+    "y elsewhere",
+    "y elsewhere, where x is not",
+    "y beside",
+    "y shrunk",
+    "y, too, and of one that x is not",
+)
+
+
 @functools.cache
 def sure_of_one(length, gap, temperature, kind):
     """x is sure of a class; y has next to nothing there, or in the other blocks more than x."""
@@ -247,13 +256,19 @@ def sure_of_one(length, gap, temperature, kind):
     if kind == "y beside":
         y[length // 3] = gap
         y[[1, -2]] = 40.7
+    if kind == "y shrunk":
+        y = 0.74 * x
+    if kind == "y, too, and of one that x is not":
+        x[-9] = gap / 2
+        y = x - 8.1
+        x[-2], y[-2] = -INF, gap - 8.1
     return x, y, oracles_logits.kl_divergence(x, y, temperature)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("temperature", (0.3, 1.0))
-@pytest.mark.parametrize("kind", ("y elsewhere", "y elsewhere, where x is not", "y beside"))
-@pytest.mark.parametrize("gap", (50, 431, 477, 485))
+@pytest.mark.parametrize("kind", KINDS_OF_SURE)
+@pytest.mark.parametrize("gap", (50, 111, 431, 477, 485))
 @pytest.mark.parametrize("length", (1100, 2500, 4097))
 def test_kl_of_a_sure_row_of_several_blocks(length, gap, kind, temperature, level):
     x, y, exact = sure_of_one(length, gap, temperature, kind)

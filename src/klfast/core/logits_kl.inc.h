@@ -230,9 +230,8 @@ static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL 
     state->largest_x = plan->largest_x;
     state->total = scaled_sum(sums[0], 1.0 / plan->fraction);
     /* in scores, and apart from that what these have lost in rounding */
-    double scores = state->ratio.high = sum_value(ratio) * temperature->value, part = scores * temperature->inverse;
-    state->inside.high = part;
-    state->inside.low = scores * temperature->of_f64.inverse_low - difference_f64(part, scores, temperature->inverse);
+    state->ratio.high = sum_value(ratio) * temperature->value;
+    state->inside = wide_over(state->ratio.high, temperature);
     add_number(&state->inside, -ratio.high);
     add_number(&state->inside, -ratio.low);
     add_number(&state->gap, sum_value(state->total) * kl);

@@ -123,7 +123,7 @@ static void F(logits_kl_careful)(logits_kl_state *state, const REAL *x, const RE
     }
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio = (wide_sum){(double)start, (double)start_low};
-    state->inside.high = -(double)center * temperature->inverse;
+    state->inside = wide_over(-(double)center, temperature);
     F(conclude_logits)(state, largest_x, fraction_largest, g, w);
 }
 

@@ -74,14 +74,19 @@ static double apart(const logits_kl_state *a, const logits_kl_state *b, const kl
 
 /* The log of what y has in one piece over what it has in another, but for that of the totals of x, each in units of its
  * largest: in scores, hundreds of which may cancel. */
-static double log_between(const logits_kl_state *one, const logits_kl_state *other, double largest_of_other,
+static wide_sum log_between(const logits_kl_state *one, const logits_kl_state *other, double largest_of_other,
                           const klfast_temperature *temperature) {
     wide_sum scores = {one->largest_x, 0};
     add_number(&scores, -largest_of_other);
     add_number(&scores, other->ratio.high);
     add_number(&scores, -one->ratio.high);
     scores.low += other->ratio.low - one->ratio.low;
-    return sum_value(scores) * temperature->inverse + (sum_value(one->inside) - sum_value(other->inside));
+    wide_sum between = wide_over(scores.high, temperature);
+    add_number(&between, scores.low * temperature->inverse);
+    add_sum(&between, one->inside);
+    add_number(&between, -other->inside.high);
+    between.low -= other->inside.low;
+    return between;
 }
 
 /* Two pieces with shares alpha + beta = 1 of the whole, whose log ratios differ by t: the chain rule adds
@@ -123,10 +128,11 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             /* The same from the piece with the larger share, beside which what is left of the other, however little, counts. */
             int is_first = alpha >= beta;
             double share = is_first ? beta : alpha, log_share = (is_first ? log_b : log_a) - log_ratio_any(total, 1.0);
-            double log_y = log_between(is_first ? &b : a, is_first ? a : &b, largest, row->temperature);
+            wide_sum log_y = log_between(is_first ? &b : a, is_first ? a : &b, largest, row->temperature);
+            add_number(&log_y, log_share);
             double beyond = is_first ? t : -t, low = is_first ? t_low : -t_low, power = exp_any(beyond);
             double log_inside = log1p_any(share * (fma_f64(power, low, power) - 1));
-            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = softplus(log_share + log_y);
+            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = wide_softplus(log_y);
             kl = log_inside - share * beyond;
             if (!is_first) {
                 a->ratio = b.ratio;
@@ -143,11 +149,12 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
 }
 
 /* log(lonely y / other y): what the ratio does not know of yet. */
-static double log_lonely_share(const logits_kl_state *s, const klfast_row *row) {
-    if (s->lonely_y.count == 0) return -HUGE_VAL;
+static wide_sum log_lonely_share(const logits_kl_state *s, const klfast_row *row) {
+    if (s->lonely_y.count == 0) return (wide_sum){-HUGE_VAL, 0};
     logits_kl_state lonely = {.largest_x = s->lonely_y.largest};
-    return log_between(&lonely, s, s->largest_x, row->temperature) + log_total(&s->lonely_y) -
-           log_ratio_any(sum_value(s->total), 1.0);
+    wide_sum share = log_between(&lonely, s, s->largest_x, row->temperature);
+    add_number(&share, log_total(&s->lonely_y) - log_ratio_any(sum_value(s->total), 1.0));
+    return share;
 }
 
 /* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is
@@ -178,7 +185,7 @@ static void settle_from_softmaxes(const logits_pair_state *s, klfast_row *row) {
 
 static void settle_from_kl(const logits_kl_state *s, klfast_row *row) {
     wide_sum inside = s->inside;
-    if (s->lonely_y.count > 0) add_number(&inside, softplus(log_lonely_share(s, row)));
+    if (s->lonely_y.count > 0) add_number(&inside, wide_softplus(log_lonely_share(s, row)));
     settle_pair(row, s->largest_x, sum_value(s->total), s->ratio, sum_value(inside));
 }
 
@@ -198,7 +205,7 @@ static int lower_scores(const logits_kl_state *s, klfast_row *row) {
 static double kl_of(const logits_kl_state *s, const klfast_row *row) {
     if (s->flags & IS_INFINITE) return HUGE_VAL;
     return sum_value(s->gap) / sum_value(s->total) / row->scale_p +
-           (s->lonely_y.count > 0 ? softplus(log_lonely_share(s, row)) : 0.0);
+           (s->lonely_y.count > 0 ? wide_softplus(log_lonely_share(s, row)) : 0.0);
 }
 
 /* For a gradient, rows far apart are walked once more, for both softmaxes. */

@@ -35,6 +35,13 @@ static double exp_over_centred(double x, double y, double center, const klfast_t
  * keep their digits: 2^200 or, where a product with a distance might leave the range, 1. */
 static double spare_power(const klfast_temperature *temperature) { return temperature->value < 0x1p500 ? 200 : 0; }
 
+/* x/T in twice the precision; products at the ends of the range have no second part. */
+static wide_sum wide_over(double x, const klfast_temperature *temperature) {
+    double part = x * temperature->inverse;
+    double low = x * temperature->of_f64.inverse_low - difference_f64(part, x, temperature->inverse);
+    return (wide_sum){part, fabs(low) < 1 ? low : 0};
+}
+
 static double exp_over_difference(double x, double y, const klfast_temperature *temperature) {
     return scaled_exp_over_difference(x, y, 0, temperature);
 }

@@ -62,6 +62,12 @@ static double rounding_of_difference(double a, double b, double rounded) {
 /* log(1 + exp(x)), without overflow. */
 static double softplus(double x) { return x > 0 ? x + log1p_any(exp_any(-x)) : log1p_any(exp_any(x)); }
 
+/* The same of a sum: what its first part has lost, exp makes a relative error. */
+static double wide_softplus(wide_sum x) {
+    double power = exp_any(x.high > 0 ? -x.high : x.high);
+    return x.high > 0 ? sum_value(x) + log1p_any(power) : log1p_any(fma_f64(power, x.low, power));
+}
+
 /* a - c*b with one rounding, also at the upper end of the range, where the parts of difference_f64 may leave it. */
 static double difference_any(double a, double c, double b) {
     if (!(a > 0x1p900 || c * b > 0x1p900)) return difference_f64(a, c, b);
