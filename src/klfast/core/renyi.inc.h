@@ -5,8 +5,8 @@
  * has the sign of 1 - a and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
  * are negative, and down to a = 1/2 the second takes two thirds of the first at most, where |y| <= 1. Where it is more, h is
  * a*p + (1 - a)*c*q - p*e^y. Orders below 1/2 change the parts of p and q, a and 1 - a: so neither is ever taken from 1 where
- * little is left of it. For a = 1/2 and a = 2, h is a square and
- * needs no logarithm. Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
+ * little is left of it. For a = 1/2 and a = 2, h is a square and needs no logarithm. Order 0 is log(sum q / sum of q where
+ * p > 0), infinite order the log of the largest p/q.
  *
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
  * more, as logarithms. */
