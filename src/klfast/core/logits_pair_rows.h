@@ -57,36 +57,21 @@ static double join_far_apart(logits_kl_state *higher, const logits_kl_state *low
     return (share * apart + inside) * temperature->inverse;
 }
 
-/* By how much the log ratios of two pieces differ, and what that has lost in rounding: exp makes it a relative error. */
-static double apart(const logits_kl_state *a, const logits_kl_state *b, const klfast_temperature *temperature, double *low) {
-    double inverse = temperature->inverse, scores = a->ratio.high - b->ratio.high, part = scores * inverse;
-    double inside = a->inside.high - b->inside.high, t = part - inside, all, left;
-    double lost = rounding_of_difference(a->ratio.high, b->ratio.high, scores) + (a->ratio.low - b->ratio.low);
-    double of_inside = rounding_of_difference(a->inside.high, b->inside.high, inside) + (a->inside.low - b->inside.low);
-    double of_inverse = scores * temperature->of_f64.inverse_low + lost * inverse;
-    double of_part = of_inverse - difference_f64(part, scores, inverse);
-    left = rounding_of_difference(part, inside, t) + (of_part - of_inside);
-    if (!(fabs(left) < 1)) left = 0; /* products at the ends of the range have no such part */
-    all = t + left;
-    *low = left - (all - t);
+/* By how much the log ratio of `a` is above that of `b`, plus (higher - lower)/T. In scores first, hundreds of which may
+ * cancel, and in two parts: what is lost in rounding, exp makes a relative error. */
+static wide_sum apart(const logits_kl_state *a, const logits_kl_state *b, double higher, double lower,
+                      const klfast_temperature *temperature) {
+    wide_sum scores = {higher, 0};
+    add_number(&scores, -lower);
+    add_number(&scores, a->ratio.high);
+    add_number(&scores, -b->ratio.high);
+    scores.low += a->ratio.low - b->ratio.low;
+    wide_sum all = wide_over(scores.high, temperature);
+    add_number(&all, scores.low * temperature->inverse);
+    add_number(&all, -a->inside.high);
+    add_number(&all, b->inside.high);
+    all.low += b->inside.low - a->inside.low;
     return all;
-}
-
-/* The log of what y has in one piece over what it has in another, but for that of the totals of x, each in units of its
- * largest: in scores, hundreds of which may cancel. */
-static wide_sum log_between(const logits_kl_state *one, const logits_kl_state *other, double largest_of_other,
-                          const klfast_temperature *temperature) {
-    wide_sum scores = {one->largest_x, 0};
-    add_number(&scores, -largest_of_other);
-    add_number(&scores, other->ratio.high);
-    add_number(&scores, -one->ratio.high);
-    scores.low += other->ratio.low - one->ratio.low;
-    wide_sum between = wide_over(scores.high, temperature);
-    add_number(&between, scores.low * temperature->inverse);
-    add_sum(&between, one->inside);
-    add_number(&between, -other->inside.high);
-    between.low -= other->inside.low;
-    return between;
 }
 
 /* Two pieces with shares alpha + beta = 1 of the whole, whose log ratios differ by t: the chain rule adds
@@ -107,7 +92,9 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
         b.total = scaled_sum(b.total, factor_b);
         b.gap = scaled_gap(b.gap, factor_b);
         double mass_a = sum_value(a->total), mass_b = sum_value(b.total), total = mass_a + mass_b;
-        double alpha = mass_a / total, beta = mass_b / total, t_low, t = apart(a, &b, row->temperature, &t_low), kl;
+        double alpha = mass_a / total, beta = mass_b / total, kl;
+        wide_sum more = apart(a, &b, 0, 0, row->temperature);
+        double t = sum_value(more), t_low = more.low - (t - more.high);
         if (fabs(t) <= 4) {
             double spread = alpha * exp_gap(beta * t) + beta * exp_gap(-alpha * t);
             kl = log1p_any(spread);
@@ -128,7 +115,9 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
             /* The same from the piece with the larger share, beside which what is left of the other, however little, counts. */
             int is_first = alpha >= beta;
             double share = is_first ? beta : alpha, log_share = (is_first ? log_b : log_a) - log_ratio_any(total, 1.0);
-            wide_sum log_y = log_between(is_first ? &b : a, is_first ? a : &b, largest, row->temperature);
+            /* the log of what y has in the other piece over what it has in this one */
+            wide_sum log_y = is_first ? apart(a, &b, b.largest_x, largest, row->temperature)
+                                      : apart(&b, a, a->largest_x, largest, row->temperature);
             add_number(&log_y, log_share);
             double beyond = is_first ? t : -t, low = is_first ? t_low : -t_low, power = exp_any(beyond);
             double log_inside = log1p_any(share * (fma_f64(power, low, power) - 1));
@@ -152,7 +141,7 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
 static wide_sum log_lonely_share(const logits_kl_state *s, const klfast_row *row) {
     if (s->lonely_y.count == 0) return (wide_sum){-HUGE_VAL, 0};
     logits_kl_state lonely = {.largest_x = s->lonely_y.largest};
-    wide_sum share = log_between(&lonely, s, s->largest_x, row->temperature);
+    wide_sum share = apart(s, &lonely, lonely.largest_x, s->largest_x, row->temperature);
     add_number(&share, log_total(&s->lonely_y) - log_ratio_any(sum_value(s->total), 1.0));
     return share;
 }
