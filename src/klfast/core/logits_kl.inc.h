@@ -223,7 +223,7 @@ static int F(logits_kl_plain)(logits_kl_state *state, const REAL *x, const REAL 
     F(sweep_plain)(sums, x, y, length, plan);
     double total = sum_value(sums[0]), w = sum_value(sums[1]) / total, center = (double)plan->center;
     wide_sum ratio = times_ln2((double)(plan->K - plan->K_y));
-    add_number(&ratio, log_ratio_any(total, sum_value(sums[2])));
+    add_sum(&ratio, wide_log(total / sum_value(sums[2])));
     double kl = (w + center * temperature->inverse) - sum_value(ratio);
     if (!(kl >= LEAST_PLAIN && fabs(center) * temperature->inverse <= 2 * kl && kl < LARGEST_LOGITS_GAP)) return 0;
     state->flags = HAS_Y;

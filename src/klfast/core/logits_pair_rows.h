@@ -84,7 +84,7 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
     if (a->total.high == 0) *a = b;
     else if (b.total.high > 0) {
         double largest = fmax(a->largest_x, b.largest_x);
-        double log_a = log_ratio_any(sum_value(a->total), 1.0), log_b = log_ratio_any(sum_value(b.total), 1.0);
+        double own_a = sum_value(a->total), own_b = sum_value(b.total);
         double factor_a = exp_over_difference(a->largest_x, largest, row->temperature),
                factor_b = exp_over_difference(b.largest_x, largest, row->temperature);
         a->total = scaled_sum(a->total, factor_a);
@@ -114,14 +114,13 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
         } else {
             /* The same from the piece with the larger share, beside which what is left of the other, however little, counts. */
             int is_first = alpha >= beta;
-            double share = is_first ? beta : alpha, log_share = (is_first ? log_b : log_a) - log_ratio_any(total, 1.0);
-            /* the log of what y has in the other piece over what it has in this one */
+            double share = is_first ? beta : alpha, own = is_first ? own_b : own_a;
+            /* what y has in the other piece over what it has in this one is own/total times exp of this */
             wide_sum log_y = is_first ? apart(a, &b, b.largest_x, largest, row->temperature)
                                       : apart(&b, a, a->largest_x, largest, row->temperature);
-            add_number(&log_y, log_share);
             double beyond = is_first ? t : -t, low = is_first ? t_low : -t_low, power = exp_any(beyond);
             double log_inside = log1p_any(share * (fma_f64(power, low, power) - 1));
-            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = wide_softplus(log_y);
+            if (beyond > 700 || (beyond > 0 && share < 0x1p-900)) log_inside = scaled_softplus(own / total, log_y);
             kl = log_inside - share * beyond;
             if (!is_first) {
                 a->ratio = b.ratio;
@@ -137,13 +136,12 @@ static void join_logits_kl(logits_kl_state *a, const logits_kl_state *other, con
     a->flags = flags;
 }
 
-/* log(lonely y / other y): what the ratio does not know of yet. */
-static wide_sum log_lonely_share(const logits_kl_state *s, const klfast_row *row) {
-    if (s->lonely_y.count == 0) return (wide_sum){-HUGE_VAL, 0};
+/* log(1 + lonely y / other y): what the ratio does not know of yet. */
+static double log_of_lonely(const logits_kl_state *s, const klfast_row *row) {
+    if (s->lonely_y.count == 0) return 0.0;
     logits_kl_state lonely = {.largest_x = s->lonely_y.largest};
     wide_sum share = apart(s, &lonely, lonely.largest_x, s->largest_x, row->temperature);
-    add_number(&share, log_total(&s->lonely_y) - log_ratio_any(sum_value(s->total), 1.0));
-    return share;
+    return scaled_softplus(softmax_total(&s->lonely_y) / sum_value(s->total), share);
 }
 
 /* What the pair's terms are computed from; sum exp(x/T) = total*exp(largest_x/T), and that of x over that of y is
@@ -174,7 +172,7 @@ static void settle_from_softmaxes(const logits_pair_state *s, klfast_row *row) {
 
 static void settle_from_kl(const logits_kl_state *s, klfast_row *row) {
     wide_sum inside = s->inside;
-    if (s->lonely_y.count > 0) add_number(&inside, wide_softplus(log_lonely_share(s, row)));
+    add_number(&inside, log_of_lonely(s, row));
     settle_pair(row, s->largest_x, sum_value(s->total), s->ratio, sum_value(inside));
 }
 
@@ -193,8 +191,7 @@ static int lower_scores(const logits_kl_state *s, klfast_row *row) {
 
 static double kl_of(const logits_kl_state *s, const klfast_row *row) {
     if (s->flags & IS_INFINITE) return HUGE_VAL;
-    return sum_value(s->gap) / sum_value(s->total) / row->scale_p +
-           (s->lonely_y.count > 0 ? wide_softplus(log_lonely_share(s, row)) : 0.0);
+    return sum_value(s->gap) / sum_value(s->total) / row->scale_p + log_of_lonely(s, row);
 }
 
 /* For a gradient, rows far apart are walked once more, for both softmaxes. */

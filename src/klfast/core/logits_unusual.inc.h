@@ -71,6 +71,6 @@ static void F(logits_kl_unusual)(logits_kl_state *state, const REAL *x, const RE
     memset(&state->ratio, 0, sizeof state->ratio);
     state->ratio.high = largest_x;
     add_number(&state->ratio, -largest_y);
-    state->inside = center > 30 ? (wide_sum){log_inside, 0} : wide_over(-raw_center, row->temperature);
+    state->inside = center > 30 ? wide_log(sum_value(total_y) / mass) : wide_over(-raw_center, row->temperature);
     if (!(center > 30)) add_sum(&state->inside, wide_log1p(sum_value(gap) / mass));
 }

@@ -23,16 +23,6 @@ static wide_sum times_ln2(double k) {
     return (wide_sum){product, k * LN2_DOUBLE_LOW - difference_f64(product, k, LN2_DOUBLE)};
 }
 
-/* log1p_any in two parts: where it is far above 1, it is not off by more than u. Only for x > -0.5. */
-static wide_sum wide_log1p(double x) {
-    const double highest = 0x1p900;
-    if (!(x > 1 && x < highest)) return (wide_sum){log1p_any(x), 0};
-    int64_t power = (bits_f64(1 + x) >> 52) - 1023;
-    wide_sum sum = times_ln2((double)power);
-    add_number(&sum, log_ratio_f64(1 + x, from_bits_f64((power + 1023) << 52)));
-    return sum;
-}
-
 /* log(1 + x)/x, 1 at 0; |x| <= 0.5. Largest error 4 u. */
 static double log1p_ratio(double x) {
     double s = x / (2.0 + x), z = s * s;
@@ -62,12 +52,6 @@ static double rounding_of_difference(double a, double b, double rounded) {
 /* log(1 + exp(x)), without overflow. */
 static double softplus(double x) { return x > 0 ? x + log1p_any(exp_any(-x)) : log1p_any(exp_any(x)); }
 
-/* The same of a sum: what its first part has lost, exp makes a relative error. */
-static double wide_softplus(wide_sum x) {
-    double power = exp_any(x.high > 0 ? -x.high : x.high);
-    return x.high > 0 ? sum_value(x) + log1p_any(power) : log1p_any(fma_f64(power, x.low, power));
-}
-
 /* a - c*b with one rounding, also at the upper end of the range, where the parts of difference_f64 may leave it. */
 static double difference_any(double a, double c, double b) {
     if (!(a > 0x1p900 || c * b > 0x1p900)) return difference_f64(a, c, b);
@@ -95,6 +79,25 @@ static double log_ratio_any(double a, double b) {
         shift -= 600.0;
     }
     return fma_f64(shift, LN2_DOUBLE, log_ratio_f64(a, b));
+}
+
+/* log(x) in two parts: however far from 0, it is not off by more than 2 u. */
+static wide_sum wide_log(double x) {
+    if (!(x > 0x1p-900 && x < 0x1p900)) return (wide_sum){log_ratio_any(x, 1.0), 0};
+    int64_t power = (bits_f64(x) >> 52) - 1023;
+    wide_sum sum = times_ln2((double)power);
+    add_number(&sum, log_ratio_f64(x, from_bits_f64((power + 1023) << 52)));
+    return sum;
+}
+
+/* log1p_any in the same way. Only for x > -0.5. */
+static wide_sum wide_log1p(double x) { return x > 1 ? wide_log(1 + x) : (wide_sum){log1p_any(x), 0}; }
+
+/* log(1 + factor*exp(x)), factor > 0: what the first part of x has lost, exp makes a relative error. */
+static double scaled_softplus(double factor, wide_sum x) {
+    double power = exp_any(x.high > 0 ? -x.high : x.high);
+    if (x.high > 0) return (sum_value(x) + log_ratio_any(factor, 1.0)) + log1p_any(power / factor);
+    return log1p_any(factor * fma_f64(power, x.low, power));
 }
 
 /* gap_any for a and b within 2^-900 .. 2^900. */
