@@ -8,8 +8,10 @@ import pytest
 
 from klfast import distill, logits, rlhf
 
-# (numbers of rows -> the same after `reduction`); every function gives rows numbers that can be told beforehand.
 COUNTS = (1, 2, 7, 8, 9, 63, 1000, 4097)
+
+
+# Numbers -> those of the rows, which are about the same, and what they come down to.
 
 
 def cross_entropy(numbers, reduction):
