@@ -65,6 +65,17 @@ def test_a_mean_is_a_number_where_the_sum_is_beyond_the_range(count, way):
 
 
 @pytest.mark.parametrize("reduction", ("sum", "mean"))
+def test_the_scale_of_a_distillation_brings_a_total_back_into_the_range(reduction):
+    """scale_by_t2 multiplies by T*T, here 1/100."""
+    x = np.array([[0.0, -1e307]] * 3)
+    options = {"temperature": 0.1, "scale_by_t2": True}
+    rows = distill.kl(x, -x, **options)
+    total = distill.kl(x, -x, reduction=reduction, **options)
+    assert np.all(distill.kl(x, -x, temperature=0.1) > 5e307)  # so that three of them are beyond it
+    assert total == pytest.approx(rows[0] * (3 if reduction == "sum" else 1), rel=2.0**-50, abs=0)
+
+
+@pytest.mark.parametrize("reduction", ("sum", "mean"))
 @pytest.mark.parametrize("special", ("inf", "nan", "both"))
 @pytest.mark.parametrize("position", (0, 3, 8, 16))
 def test_totals_of_rows_without_a_finite_number(position, special, reduction):

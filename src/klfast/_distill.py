@@ -35,9 +35,10 @@ class Rows:
         """What the numbers of the rows come down to; those that do not count are made 0."""
         if self.counted is not None:
             numbers[~self.counted] = 0.0
-        divisor = self.count if self.reduction == "mean" else 1.0
+        if self.reduction != "none":
+            return add_up(numbers, self.count if self.reduction == "mean" else 1.0, self.scale)
         with np.errstate(over="ignore", invalid="ignore"):
-            return (numbers if self.reduction == "none" else add_up(numbers, divisor))[()] * self.scale
+            return numbers[()] if self.scale == 1.0 else numbers[()] * self.scale
 
     def answer(self, wanted, numbers, gradient, return_count):
         """What a public function returns."""
