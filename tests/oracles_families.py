@@ -33,7 +33,9 @@ def _number(parameter):
 
 
 def bernoulli(p1, p2):
-    return sum(p * mpmath.log(p / q) for p, q in ((p1, p2), (1 - p1, 1 - p2)) if p)
+    """With log(1 - p) from p itself: of a tiny one 1 - p is 1 to any number of digits, and two results that lack it agree."""
+    of_successes = p1 * mpmath.log(p1 / p2) if p1 else 0
+    return of_successes + ((1 - p1) * (mpmath.log1p(-p1) - mpmath.log1p(-p2)) if p1 < 1 else 0)
 
 
 def bernoulli_logits(x1, x2):
