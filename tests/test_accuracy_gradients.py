@@ -10,6 +10,7 @@ import functools
 import mpmath
 import numpy as np
 import oracles_gradients
+import oracles_logits
 import pytest
 from cpu_levels import LEVELS, call
 from logit_rows import (
@@ -190,6 +191,25 @@ def test_gradients_of_divergences(operation, case, dtype, level):
     assert not wrong(results, exact, dtype, sizes)
     if dtype in REAL:
         assert_sums_to_nothing(results, exact, dtype, sizes)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", REAL)
+def test_what_y_has_is_right_however_far_it_is_from_x(dtype, level):
+    """At a KL of some hundred nats q - p, which is about q, has no error that grows with them."""
+    furthest = 0.0
+    for length in (3, 40, 256, 300, 1500):
+        random = np.random.default_rng(length)
+        x = random.normal(0.0, 0.3, (8, length)).astype(dtype)
+        y = (random.normal(size=(8, length)) * np.geomspace(3.0, 100.0, 8)[:, np.newaxis]).astype(dtype)
+        result = call(level, "logits.kl_divergence_grad", x, y, wrt="y")
+        for place in range(8):
+            rows = [side[place].astype(np.float64) for side in (x, y)]
+            rounded, rest = oracles_gradients.kl_divergence(*rows)[1]
+            largest = max(np.max(_softmax(row)) for row in rows)
+            assert np.max(np.abs((result[place] - rounded) - rest)) <= BOUNDS[dtype] * largest
+            furthest = max(furthest, float(oracles_logits.kl_divergence(*rows)))
+    assert furthest > 200.0
 
 
 @pytest.mark.parametrize("level", LEVELS)

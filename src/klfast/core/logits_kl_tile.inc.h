@@ -3,14 +3,15 @@
  * copy; what q has there is added where it counts. Lanes with NaN, logits out of range, q = 0 < p, or next to no divergence are
  * reported. */
 
-/* `inside` is log1p(u), so that log(p/q) = (x - y - center)/T + inside. `start` is x - y of the largest x; `lowest` the least
- * x - y - center, `moved` 0 where that is 0 in every class, and `widest` the largest |p*d|. `lonely` is the largest y where p
- * is 0, and `rest` what q has there, in units of the total, if it counts. */
+/* `inside` is log1p(u), so that log(p/q) = (x - y - center)/T + inside, and `over_y` is 1/(1 + u): of a large `inside`, exp has
+ * fewer digits. `start` is x - y of the largest x; `lowest` the least x - y - center, `moved` 0 where that is 0 in every class,
+ * and `widest` the largest |p*d|. `lonely` is the largest y where p is 0, and `rest` what q has there, in units of the total,
+ * if it counts. */
 typedef struct {
     REAL largest[LANES], start[LANES], start_low[LANES], lowest[LANES], bottom[LANES], shift[LANES], cut[LANES], center[LANES],
         center_low[LANES], lonely[LANES], widest[LANES];
     INTEGER bad[LANES], moved[LANES], has_low;
-    double total[LANES], inverse[LANES], mean[LANES], gap[LANES], rest[LANES], inside[LANES];
+    double total[LANES], inverse[LANES], mean[LANES], gap[LANES], rest[LANES], inside[LANES], over_y[LANES];
 } F(kl_tile);
 
 /* What a row that is alone has: of classes that are equally likely, the first counts, as in a lane. */
@@ -239,6 +240,7 @@ static NOINLINE void F(conclude_lanes)(double *restrict result, int *restrict ce
         certain[j] = is_same | (is_in_range & is_centred);
         result[j] = is_same ? 0.0 : value;
         tile->inside[j] = is_same ? 0.0 : inside;
+        tile->over_y[j] = 1 / (1 + u);
     }
 }
 
@@ -290,7 +292,7 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
         F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
         share[j] = (REAL)tile->inverse[j];
         /* the same rows have nothing to write */
-        share_y[j] = value[j] == 0 ? 0 : (REAL)(tile->inverse[j] * exp_any(-tile->inside[j]));
+        share_y[j] = value[j] == 0 ? 0 : (REAL)(tile->inverse[j] * tile->over_y[j]);
         largest[j] = F(scaled_exp)(tile->largest[j], scale, &e);
         inside[j] = (REAL)tile->inside[j];
         kl[j] = (REAL)value[j];
