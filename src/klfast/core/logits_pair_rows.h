@@ -230,10 +230,11 @@ static void join_pair(klfast_state *into, const klfast_state *other, const klfas
 }
 
 /* An error e of the log ratio of the totals shows in the sum of p - q. It changes the value by e*(1 - beta)*KL(q || m), and by
- * e^2/8: where one of these counts, it is put right and the row walked again. */
+ * e^2/8: where one of these counts, it is put right and the row walked again. Of floats less is asked, also in double, but for
+ * what is so small that their totals may be no guide. */
 static int correct_offset(const logits_pair_state *s, klfast_row *row, double value) {
     double spread = sqrt(value), excess = sum_value(s->excess);
-    int is_narrow = row->is_float && row->walk != WALK_WIDE_TERMS;
+    int is_narrow = row->is_float && (row->walk != WALK_WIDE_TERMS || value >= SMALLEST_FLOAT_DIVERGENCE);
     double allowed = is_narrow ? fmin(0x1p-24, 0x1p-11 * spread) : fmin(0x1p-51, 0x1p-26 * spread);
     if (row->repeats == 2 || !(fabs(excess) > allowed)) return 0;
     row->inside -= excess;
