@@ -91,6 +91,20 @@ static double plain_logits_gap_f64(double d, double low, int distance) {
     return logits_gap_f64(1, d, low, d, &t.of_f64, distance);
 }
 
+/* With p = 1, d = log(p/q), and q beside it; p - q as the sweeps have it, and as it is given. */
+static float skew_f32(float d, float q) { return js_skew_f32(1, q, d, difference_near_f32(1, held_near_f32(d))); }
+static double skew_f64(double d, double q) { return js_skew_f64(1, q, d, difference_near_f64(1, held_near_f64(d))); }
+static float log_to_middle_f32(float difference, float d, int of_larger) {
+    float log_p, log_q;
+    logs_to_middle_f32(&log_p, &log_q, 1, 1 - difference, d, difference);
+    return (d < 0) == of_larger ? log_q : log_p;
+}
+static double log_to_middle_f64(double difference, double d, int of_larger) {
+    double log_p, log_q;
+    logs_to_middle_f64(&log_p, &log_q, 1, 1 - difference, d, difference);
+    return (d < 0) == of_larger ? log_q : log_p;
+}
+
 EACH(test_scaled_exp_f32, float, exp_over_f32(x, y))
 EACH(test_scaled_exp_f64, double, exp_over_f64(x, y))
 EACH(test_exp_over_f64, double, scalar_exp_over_f64(x, y))
@@ -103,6 +117,12 @@ EACH(test_logits_gap_deep_f32, float, plain_logits_gap_f32(x, y, DEEP_f32))
 EACH(test_logits_gap_deep_f64, double, plain_logits_gap_f64(x, y, DEEP_f64))
 EACH(test_js_of_ratio_f32, float, js_of_ratio_f32(1, y, x))
 EACH(test_js_of_ratio_f64, double, js_of_ratio_f64(1, y, x))
+EACH(test_js_skew_f32, float, skew_f32(x, y))
+EACH(test_js_skew_f64, double, skew_f64(x, y))
+EACH(test_log_of_larger_f32, float, log_to_middle_f32(x, y, 1))
+EACH(test_log_of_larger_f64, double, log_to_middle_f64(x, y, 1))
+EACH(test_log_of_smaller_f32, float, log_to_middle_f32(x, y, 0))
+EACH(test_log_of_smaller_f64, double, log_to_middle_f64(x, y, 0))
 EACH(test_difference_near_f32, float, difference_near_f32(1, x))
 EACH(test_difference_near_f64, double, difference_near_f64(1, x))
 EACH(test_log1p_any_f64, double, log1p_any(x))

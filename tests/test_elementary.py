@@ -65,14 +65,15 @@ def call(library, name, kind, a, b=None):
     return result
 
 
-def assert_within(units, kind, results, exact, arguments):
-    """Each result within so many u of the exact value, relative."""
+def assert_within(units, kind, results, exact, arguments, size=None):
+    """Each result within so many u of the exact value, relative to this, or to what `size` says."""
     worst, where = 0.0, None
     with ctx.workprec(PRECISION):
         for result, *numbers in zip(results.tolist(), *(argument.tolist() for argument in arguments), strict=True):
             value = exact(*map(arb, numbers))
             assert value == 0 or value.rel_accuracy_bits() > 70, f"{value} at {numbers}"
-            error = float(abs(arb(result) - value) / abs(value)) if value != 0 else (0 if result == 0 else math.inf)
+            beside = abs(value) if size is None else size(*map(arb, numbers))
+            error = float(abs(arb(result) - value) / beside) if beside != 0 else (0 if result == 0 else math.inf)
             if error / UNIT[kind] > worst:
                 worst, where = error / UNIT[kind], numbers
     assert worst <= units, f"{worst:.2f} u at {where}"
@@ -240,9 +241,8 @@ def half_of_both(d, q):
     return -middle * middle.log() - q * d / 2
 
 
-@pytest.mark.parametrize("kind", ["f32", "f64"])
-@pytest.mark.parametrize("fma", BUILDS)
-def test_js_of_ratio(library, fma, kind):
+def ratios(kind):
+    """d = log(p/q) of all sizes, many near the end of the series, and the q beside p = 1."""
     random = np.random.default_rng(6)
     near = JS_NEAR[kind]
     d = random.uniform(-6, 6, COUNT)
@@ -250,12 +250,64 @@ def test_js_of_ratio(library, fma, kind):
     d[1::4] = random.choice([-near, near], len(d[1::4])) * (1 + random.uniform(-0.01, 0.01, len(d[1::4])))
     d[2::8] = random.choice([-1, 1], len(d[2::8])) * random.uniform(6, 85, len(d[2::8]))
     d = d.astype(TYPE[kind])
-    q = np.exp(-d.astype(np.float64)).astype(TYPE[kind])
+    return d, np.exp(-d.astype(np.float64)).astype(TYPE[kind])
 
-    def exact(d, q):  # q is asked for only where d is not near
-        return half_of_both(d, (-d).exp() if abs(d) <= near else q)
+
+def other_of_ratio(kind, d, q):
+    """The q that is asked for: what is given only where d is not near."""
+    return (-d).exp() if abs(d) <= JS_NEAR[kind] else q
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("fma", BUILDS)
+def test_js_of_ratio(library, fma, kind):
+    d, q = ratios(kind)
+
+    def exact(d, q):
+        return half_of_both(d, other_of_ratio(kind, d, q))
 
     assert_within(8, kind, call(library(fma), "js_of_ratio", kind, d, q), exact, (d, q))
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("fma", BUILDS)
+def test_js_skew(library, fma, kind):
+    """Relative to the sum of both divergences, of which it is the difference."""
+    d, q = ratios(kind)
+
+    def exact(d, q):
+        q = other_of_ratio(kind, d, q)
+        log_middle = ((1 + q) / 2).log()
+        return -log_middle + q * (d + log_middle) - (1 - q)
+
+    def both(d, q):
+        return 2 * half_of_both(d, other_of_ratio(kind, d, q))
+
+    assert_within(8, kind, call(library(fma), "js_skew", kind, d, q), exact, (d, q), both)
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("fma", BUILDS)
+def test_logs_to_middle(library, fma, kind):
+    """The rounding of d counts up to one unit more in that of the smaller of p = 1 and q."""
+    difference = -np.expm1(-ratios(kind)[0].astype(np.float64)).astype(TYPE[kind])
+    difference = difference[(difference < 1) & (difference != 0)]
+    d = -np.log1p(-difference.astype(np.float64)).astype(TYPE[kind])
+
+    def log_p(difference, _):
+        return -(-difference / 2).log1p()
+
+    def log_q(difference, _):
+        return (-difference).log1p() + log_p(difference, _)
+
+    def of_larger(difference, _):
+        return (log_p if difference > 0 else log_q)(difference, _)
+
+    def of_smaller(difference, _):
+        return (log_q if difference > 0 else log_p)(difference, _)
+
+    assert_within(3, kind, call(library(fma), "log_of_larger", kind, difference, d), of_larger, (difference, d))
+    assert_within(6, kind, call(library(fma), "log_of_smaller", kind, difference, d), of_smaller, (difference, d))
 
 
 @pytest.mark.parametrize("kind", ["f32", "f64"])

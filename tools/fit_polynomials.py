@@ -58,6 +58,19 @@ def js_beyond_series(v):
     return (1 + v) * mp.log(2 / (1 + v))
 
 
+def js_skew_series(z):
+    """(2*h - 2*tanh(h)*(1 + log(cosh(h))))/(8*h^3) with h = sqrt(z)/2."""
+    if abs(z) < mp.mpf("1e-12"):
+        return (-1 + 7 * z / 40) / 24
+    h = mp.sqrt(z) / 2
+    return (2 * h - 2 * mp.tanh(h) * (1 + mp.log(mp.cosh(h)))) / (8 * h**3)
+
+
+def js_skew_beyond_series(v):
+    """(1-v)*(log(2/(1+v)) - 1)."""
+    return (1 - v) * (mp.log(2 / (1 + v)) - 1)
+
+
 def log1p_series(t):
     """log1p(t)/t."""
     return mp.mpf(1) if t == 0 else mp.log1p(t) / t
@@ -193,6 +206,26 @@ POLYNOMIALS = [
     ("js_of_ratio_polynomial", "d", js_of_ratio_series, "-1.5500", "1.5500", {"f64": 24}, "the same for |d| <= 1.55"),
     ("js_beyond_polynomial", "v", js_beyond_series, "0", "0.1360", {"f32": 6}, "(1+v)*log(2/(1+v)), 0 <= v <= exp(-2)"),
     ("js_beyond_polynomial", "v", js_beyond_series, "0", "0.2240", {"f64": 13}, "the same up to exp(-1.5)"),
+    (
+        "js_skew_polynomial",
+        "z",
+        js_skew_series,
+        "0",
+        "4.2000",
+        {"f32": 8},
+        "(2*h - 2*tanh(h)*(1 + log(cosh(h))))/d^3 with h = d/2 and z = d*d, |d| <= 2.04",
+    ),
+    ("js_skew_polynomial", "z", js_skew_series, "0", "2.4000", {"f64": 13}, "the same for |d| <= 1.54"),
+    (
+        "js_skew_beyond_polynomial",
+        "v",
+        js_skew_beyond_series,
+        "0",
+        "0.1360",
+        {"f32": 6},
+        "(1-v)*(log(2/(1+v)) - 1), 0 <= v <= exp(-2)",
+    ),
+    ("js_skew_beyond_polynomial", "v", js_skew_beyond_series, "0", "0.2240", {"f64": 13}, "the same up to exp(-1.5)"),
     ("log1p_polynomial", "t", log1p_series, "-0.3340", "0.3340", {"f32": 9}, "log1p(t)/t, |t| <= 0.334"),
 ]
 # Those whose coefficients are also needed as numbers, highest degree first.

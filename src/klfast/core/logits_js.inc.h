@@ -1,5 +1,5 @@
 /* The terms of Jensen-Shannon of two rows of logits whose totals are known: for beta = 1/2 from log(p/q), for any other beta
- * and for gradients from p - q. A sweep also adds up p - q, which tells how far off the log ratio of the totals is. */
+ * from p - q. A sweep also adds up p - q, which tells how far off the log ratio of the totals is. */
 
 /* ---- beta = 1/2 ---- */
 
@@ -27,18 +27,33 @@ static ALWAYS_INLINE REAL F(difference_near)(REAL p, REAL d) {
     return F(fma)(-whole, d * F(widest_exp_polynomial)(-d), whole);
 }
 
-/* p is in units of exp(largest_x/T)/2^K, and so is q when it is multiplied by `share_y`; `unit` is one of them. */
+/* p*log(p/m) - q*log(q/m) - (p - q) with m = (p + q)/2, given d and p - q: gradients need the divergence of each from m. Beyond
+ * JS_NEAR, with v as above, it is +-larger*((1 - v)*(log(2/(1 + v)) - 1) + v*|d|). Largest error 8 u of the sum of the gaps. */
+static ALWAYS_INLINE REAL F(skew_near)(REAL p, REAL d, REAL difference) {
+    REAL z = d * d;
+    return F(fma)((REAL)-0.5, difference, p) * (d * z * F(js_skew_polynomial)(z));
+}
+static ALWAYS_INLINE REAL F(js_skew)(REAL p, REAL q, REAL d, REAL near_difference) {
+    REAL size = F(absolute)(d), lower = p < q ? p : q, higher = p < q ? q : p;
+    REAL v = lower / (higher > SMALLEST_NORMAL ? higher : SMALLEST_NORMAL);
+    REAL near = F(skew_near)(p, F(held_near)(d), near_difference);
+    REAL far = (p < q ? -higher : higher) * F(fma)(v, size, F(js_skew_beyond_polynomial)(v));
+    return size <= JS_NEAR ? near : far;
+}
+
+/* p is in units of exp(largest_x/T)/2^K, and so is q when it is multiplied by `share_y`; `unit` is one of them. Below its cut a
+ * score has no probability in a gradient. */
 typedef struct {
     F(klfast_exponential) e;
     F(exponent_scale) scale_x, scale_y;
-    REAL bottom_x, bottom_y, offset, offset_low, inside, share_y;
+    REAL bottom_x, bottom_y, cut_x, cut_y, offset, offset_low, inside, share_y;
     klfast_ahead ahead_x, ahead_y;
     double unit;
 } F(js_plan);
 
-static F(js_plan) F(plan_js)(const REAL *x, const REAL *y, const klfast_row *row) {
+static F(js_plan) F(plan_js)(const F(pair_plan) *told, const REAL *x, const REAL *y, const klfast_row *row) {
     F(js_plan) plan;
-    F(pair_plan) pair = F(plan_pair)(row);
+    F(pair_plan) pair = *told;
     double fraction_x, fraction_y;
     REAL K_x = F(exponent_of_exp)(pair.largest_x, &fraction_x, row->temperature),
          K_y = F(exponent_of_exp)(pair.largest_y, &fraction_y, row->temperature);
@@ -47,6 +62,8 @@ static F(js_plan) F(plan_js)(const REAL *x, const REAL *y, const klfast_row *row
     plan.scale_y = F(scale_by)(K_y, &plan.e);
     plan.bottom_x = pair.bottom_x;
     plan.bottom_y = pair.bottom_y;
+    plan.cut_x = pair.largest_x + pair.lowest;
+    plan.cut_y = pair.largest_y + pair.lowest;
     plan.offset = pair.offset;
     plan.offset_low = pair.offset_low;
     plan.inside = pair.inside;
@@ -71,67 +88,87 @@ static ALWAYS_INLINE int F(find_log_ratios)(REAL *restrict d, const REAL *restri
     return beyond == 0;
 }
 
-/* A step, column by column: see softmax_step. */
-static ALWAYS_INLINE void F(js_step)(F(lanes) *restrict sum, F(lanes) *restrict excess, const REAL *restrict x,
-                                     const REAL *restrict y, const REAL *restrict d, const F(js_plan) *restrict plan,
-                                     const int is_near) {
-    F(klfast_exponential) e = plan->e;
-    F(exponent_scale) scale_x = plan->scale_x, scale_y = plan->scale_y;
-    REAL share_y = plan->share_y;
+/* As look_at_pair, with p and q from the exponentials of the scores as they are, in the plan's units. */
+static ALWAYS_INLINE void F(look_at_powers)(F(pair_step) *restrict step, const REAL *restrict x, const REAL *restrict y,
+                                            const F(js_plan) *restrict plan) {
     AS_LOOP
-    for (int j = 0; j < LANES; j++) {
-        REAL value[STEP / LANES], difference[STEP / LANES];
-        FULLY_UNROLLED
-        for (int k = 0; k < STEP / LANES; k++) {
-            int i = k * LANES + j;
-            REAL p = F(scaled_exp)(x[i], scale_x, &e), ratio = d[i];
-            if (is_near) {
-                value[k] = F(js_near)(p, ratio);
-                difference[k] = F(difference_near)(p, ratio);
-            } else {
-                REAL q = F(scaled_exp)(y[i], scale_y, &e) * share_y, far = p - q;
-                REAL near = F(difference_near)(p, F(held_near)(ratio));
-                value[k] = F(js_of_ratio)(p, q, ratio);
-                difference[k] = F(absolute)(ratio) <= JS_NEAR ? near : far;
-            }
-        }
-        sum->run[j] += F(folded)(value[0], value[1], value[2], value[3]);
-        excess->run[j] += F(folded)(difference[0], difference[1], difference[2], difference[3]);
+    for (int j = 0; j < STEP; j++) {
+        REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
+        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
+        REAL d = F(over_temperature)(apart, plan->inside, &plan->e);
+        REAL of_x = F(scaled_exp)(x[j], plan->scale_x, &plan->e), of_y = F(scaled_exp)(y[j], plan->scale_y, &plan->e);
+        REAL p = x[j] > plan->cut_x ? of_x : 0, q = y[j] > plan->cut_y ? of_y * plan->share_y : 0;
+        REAL near = F(difference_near)(p, F(held_near)(d)), rest = p - near, far = p - q;
+        INTEGER is_near = F(absolute)(d) <= JS_NEAR;
+        step->p[j] = p;
+        step->d[j] = d;
+        step->q[j] = is_near ? rest : q;
+        step->difference[j] = is_near ? near : far;
     }
 }
 
+typedef struct {
+    F(lanes) value, excess, skew;
+} F(js_lanes);
+
+static ALWAYS_INLINE void F(js_step)(F(js_lanes) *sums, const REAL *restrict x, const REAL *restrict y, const REAL *restrict d,
+                                     const F(js_plan) *restrict plan, const int is_near, const int with_skew) {
+    REAL value[STEP], difference[STEP], skew[STEP];
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        REAL p = F(scaled_exp)(x[j], plan->scale_x, &plan->e);
+        REAL near = F(difference_near)(p, is_near ? d[j] : F(held_near)(d[j]));
+        REAL q = is_near ? p - near : F(scaled_exp)(y[j], plan->scale_y, &plan->e) * plan->share_y;
+        value[j] = is_near ? F(js_near)(p, d[j]) : F(js_of_ratio)(p, q, d[j]);
+        difference[j] = is_near || F(absolute)(d[j]) <= JS_NEAR ? near : p - q;
+        if (with_skew) skew[j] = is_near ? F(skew_near)(p, d[j], near) : F(js_skew)(p, q, d[j], near);
+    }
+    F(fold)(&sums->value, value);
+    F(fold)(&sums->excess, difference);
+    if (with_skew) F(fold)(&sums->skew, skew);
+}
+
 /* Each on its own: together they would not leave each other enough registers. */
-static NOINLINE void F(near_js_step)(F(lanes) *sum, F(lanes) *excess, const REAL *x, const REAL *y, const REAL *d,
-                                     const F(js_plan) *plan) {
-    F(js_step)(sum, excess, x, y, d, plan, 1);
-}
-static NOINLINE void F(far_js_step)(F(lanes) *sum, F(lanes) *excess, const REAL *x, const REAL *y, const REAL *d,
-                                    const F(js_plan) *plan) {
-    F(js_step)(sum, excess, x, y, d, plan, 0);
-}
+#define JS_STEP(NAME, IS_NEAR, WITH_SKEW) \
+    static NOINLINE void F(NAME)(F(js_lanes) *sums, const REAL *x, const REAL *y, const REAL *d, const F(js_plan) *plan) { \
+        F(js_step)(sums, x, y, d, plan, IS_NEAR, WITH_SKEW); \
+    }
+JS_STEP(near_js_step, 1, 0)
+JS_STEP(far_js_step, 0, 0)
+JS_STEP(near_skewed_step, 1, 1)
+JS_STEP(far_skewed_step, 0, 1)
+#undef JS_STEP
 
 static NOINLINE void F(even_js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length,
                                       const klfast_row *row) {
     REAL padded_x[STEP], padded_y[STEP], d[STEP];
-    F(js_plan) plan = F(plan_js)(x, y, row);
-    F(lanes) sum = {{0}}, excess = {{0}};
+    F(pair_plan) pair = F(plan_pair)(row);
+    F(js_plan) plan = F(plan_js)(&pair, x, y, row);
+    F(js_lanes) sums = {{{0}}, {{0}}, {{0}}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */
         const REAL *a = F(whole_step)(x, i, length, plan.scale_x.lowest, padded_x);
         const REAL *b = F(whole_step)(y, i, length, plan.scale_x.lowest - plan.offset, padded_y);
         F(prefetch_step)(&plan.ahead_x, i);
         F(prefetch_step)(&plan.ahead_y, i);
-        if (F(find_log_ratios)(d, a, b, &plan)) F(near_js_step)(&sum, &excess, a, b, d, &plan);
-        else F(far_js_step)(&sum, &excess, a, b, d, &plan);
+        int is_near = F(find_log_ratios)(d, a, b, &plan);
+        if (row->is_written) (is_near ? F(near_skewed_step) : F(far_skewed_step))(&sums, a, b, d, &plan);
+        else (is_near ? F(near_js_step) : F(far_js_step))(&sums, a, b, d, &plan);
         if (!F(ends_run)(i, length)) continue;
-        F(end_run)(&sum);
-        F(end_run)(&excess);
+        F(end_run)(&sums.value);
+        F(end_run)(&sums.excess);
+        F(end_run)(&sums.skew);
     }
-    state->value = scaled_sum(F(lane_total)(&sum), plan.unit);
-    state->excess = scaled_sum(F(lane_total)(&excess), plan.unit);
+    state->value = scaled_sum(F(lane_total)(&sums.value), plan.unit);
+    state->excess = scaled_sum(F(lane_total)(&sums.excess), plan.unit);
+    if (!row->is_written) return;
+    wide_sum half = scaled_sum(F(lane_total)(&sums.skew), 0.5 * plan.unit);
+    state->of_x = state->of_y = state->value;
+    add_sum(&state->of_x, half);
+    add_sum(&state->of_y, scaled_sum(half, -1));
 }
 
-/* ---- any beta, and gradients ---- */
+/* ---- any beta ---- */
 
 /* beta*gap(p, m) + (1 - beta)*gap(q, m) with m = beta*p + (1 - beta)*q, and the gaps themselves. */
 typedef struct {
@@ -178,9 +215,8 @@ static void F(js_sweep)(logits_pair_state *state, const REAL *x, const REAL *y, 
 }
 
 static void F(js_terms)(logits_pair_state *state, const REAL *x, const REAL *y, ptrdiff_t length, const klfast_row *row) {
-    int is_even = has_even_terms(row, (double)row->temperature->F(of).limit);
-    if (row->is_written || !is_even) F(js_sweep)(state, x, y, length, row);
-    if (is_even) F(even_js_sweep)(state, x, y, length, row);
+    if (has_even_terms(row, (double)row->temperature->F(of).limit)) F(even_js_sweep)(state, x, y, length, row);
+    else F(js_sweep)(state, x, y, length, row);
 }
 
 /* The same in double, for any beta, and for sums so small that floats may have left the normal numbers. */

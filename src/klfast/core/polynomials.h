@@ -332,6 +332,66 @@ static inline double js_beyond_polynomial_f64(double v) {
     return value;
 }
 
+/* (2*h - 2*tanh(h)*(1 + log(cosh(h))))/d^3 with h = d/2 and z = d*d, |d| <= 2.04; relative error 1.1e-7. */
+static inline float js_skew_polynomial_f32(float z) {
+    float value = 0x1.09d9cc0000000p-28f;
+    value = fma_f32(value, z, -0x1.aa653e0000000p-24f);
+    value = fma_f32(value, z, 0x1.6405ce0000000p-20f);
+    value = fma_f32(value, z, -0x1.be998a0000000p-17f);
+    value = fma_f32(value, z, 0x1.f0737e0000000p-14f);
+    value = fma_f32(value, z, -0x1.00c7640000000p-10f);
+    value = fma_f32(value, z, 0x1.dddda20000000p-8f);
+    value = fma_f32(value, z, -0x1.5555560000000p-5f);
+    return value;
+}
+
+/* the same for |d| <= 1.54; relative error 4.1e-16. */
+static inline double js_skew_polynomial_f64(double z) {
+    double value = -0x1.da5b466e6a72dp-45;
+    value = fma_f64(value, z, 0x1.745927cdd4199p-40);
+    value = fma_f64(value, z, -0x1.40d255ca2ffd5p-36);
+    value = fma_f64(value, z, 0x1.adee19602caecp-33);
+    value = fma_f64(value, z, -0x1.056cc6daded25p-29);
+    value = fma_f64(value, z, 0x1.33b676f0787b4p-26);
+    value = fma_f64(value, z, -0x1.64eb95060ac7bp-23);
+    value = fma_f64(value, z, 0x1.982d19b1a97b4p-20);
+    value = fma_f64(value, z, -0x1.c9af76f1fcc66p-17);
+    value = fma_f64(value, z, 0x1.f1bb8d62f6132p-14);
+    value = fma_f64(value, z, -0x1.00d00d00a0663p-10);
+    value = fma_f64(value, z, 0x1.dddddddddd6d5p-8);
+    value = fma_f64(value, z, -0x1.5555555555555p-5);
+    return value;
+}
+
+/* (1-v)*(log(2/(1+v)) - 1), 0 <= v <= exp(-2); relative error 1.0e-8. */
+static inline float js_skew_beyond_polynomial_f32(float v) {
+    float value = -0x1.64c1320000000p-2f;
+    value = fma_f32(value, v, 0x1.256bb40000000p-1f);
+    value = fma_f32(value, v, -0x1.aa83060000000p-1f);
+    value = fma_f32(value, v, 0x1.8000880000000p+0f);
+    value = fma_f32(value, v, -0x1.62e43e0000000p-1f);
+    value = fma_f32(value, v, -0x1.3a37a00000000p-2f);
+    return value;
+}
+
+/* the same up to exp(-1.5); relative error 7.6e-17. */
+static inline double js_skew_beyond_polynomial_f64(double v) {
+    double value = 0x1.4b6a99f147e67p-5;
+    value = fma_f64(value, v, -0x1.dae2ddfc2f8c6p-4);
+    value = fma_f64(value, v, 0x1.7715576c24a49p-3);
+    value = fma_f64(value, v, -0x1.d50a1689fff4ep-3);
+    value = fma_f64(value, v, 0x1.1104058c4a4bap-2);
+    value = fma_f64(value, v, -0x1.3ccc5c7f2320ep-2);
+    value = fma_f64(value, v, 0x1.77742d1708c34p-2);
+    value = fma_f64(value, v, -0x1.cccc9da10216ep-2);
+    value = fma_f64(value, v, 0x1.2aaaa9d170155p-1);
+    value = fma_f64(value, v, -0x1.aaaaaaa6023b4p-1);
+    value = fma_f64(value, v, 0x1.7ffffffff9538p+0);
+    value = fma_f64(value, v, -0x1.62e42fefa38fap-1);
+    value = fma_f64(value, v, -0x1.3a37a020b8c22p-2);
+    return value;
+}
+
 /* log1p(t)/t, |t| <= 0.334; relative error 3.3e-8. */
 static inline float log1p_polynomial_f32(float t) {
     float value = 0x1.15645c0000000p-3f;
