@@ -3,11 +3,6 @@
 
 /* ---- beta = 1/2 ---- */
 
-static ALWAYS_INLINE REAL F(held_near)(REAL d) {
-    REAL held = d < JS_NEAR ? d : JS_NEAR;
-    return held > -JS_NEAR ? held : -JS_NEAR;
-}
-
 /* (p*log(p/m) + q*log(q/m))/2 with m = (p + q)/2, for d = log(p/q), |d| <= JS_NEAR. Largest error as below. */
 static ALWAYS_INLINE REAL F(js_near)(REAL p, REAL d) { return p * (d * d * F(js_of_ratio_polynomial)(d)); }
 
@@ -19,12 +14,6 @@ static ALWAYS_INLINE REAL F(js_of_ratio)(REAL p, REAL q, REAL d) {
     REAL v = lower / (higher > SMALLEST_NORMAL ? higher : SMALLEST_NORMAL);
     REAL near = F(js_near)(p, held), far = (REAL)0.5 * higher * F(fma)(-v, size, F(js_beyond_polynomial)(v));
     return size <= JS_NEAR ? near : far;
-}
-
-/* p - q for |d| <= JS_NEAR. Largest error, not counting those of p and d: 4 u. */
-static ALWAYS_INLINE REAL F(difference_near)(REAL p, REAL d) {
-    REAL whole = p * d;
-    return F(fma)(-whole, d * F(widest_exp_polynomial)(-d), whole);
 }
 
 /* p*log(p/m) - q*log(q/m) - (p - q) with m = (p + q)/2, given d and p - q: gradients need the divergence of each from m. Beyond
@@ -41,42 +30,9 @@ static ALWAYS_INLINE REAL F(js_skew)(REAL p, REAL q, REAL d, REAL near_differenc
     return size <= JS_NEAR ? near : far;
 }
 
-/* p is in units of exp(largest_x/T)/2^K, and so is q when it is multiplied by `share_y`; `unit` is one of them. Below its cut a
- * score has no probability in a gradient. */
-typedef struct {
-    F(klfast_exponential) e;
-    F(exponent_scale) scale_x, scale_y;
-    REAL bottom_x, bottom_y, cut_x, cut_y, offset, offset_low, inside, share_y;
-    klfast_ahead ahead_x, ahead_y;
-    double unit;
-} F(js_plan);
-
-static F(js_plan) F(plan_js)(const F(pair_plan) *told, const REAL *x, const REAL *y, const klfast_row *row) {
-    F(js_plan) plan;
-    F(pair_plan) pair = *told;
-    double fraction_x, fraction_y;
-    REAL K_x = F(exponent_of_exp)(pair.largest_x, &fraction_x, row->temperature),
-         K_y = F(exponent_of_exp)(pair.largest_y, &fraction_y, row->temperature);
-    plan.e = pair.e;
-    plan.scale_x = F(scale_by)(K_x, &plan.e);
-    plan.scale_y = F(scale_by)(K_y, &plan.e);
-    plan.bottom_x = pair.bottom_x;
-    plan.bottom_y = pair.bottom_y;
-    plan.cut_x = pair.largest_x + pair.lowest;
-    plan.cut_y = pair.largest_y + pair.lowest;
-    plan.offset = pair.offset;
-    plan.offset_low = pair.offset_low;
-    plan.inside = pair.inside;
-    plan.unit = 1 / (row->total_x * fraction_x);
-    plan.share_y = (REAL)(row->total_x * fraction_x / (row->total_y * fraction_y));
-    plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
-    plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
-    return plan;
-}
-
 /* d of every class; returns whether all are near. */
 static ALWAYS_INLINE int F(find_log_ratios)(REAL *restrict d, const REAL *restrict x, const REAL *restrict y,
-                                            const F(js_plan) *restrict plan) {
+                                            const F(power_plan) *restrict plan) {
     INTEGER beyond = 0;
     AS_LOOP
     for (int j = 0; j < STEP; j++) {
@@ -88,31 +44,12 @@ static ALWAYS_INLINE int F(find_log_ratios)(REAL *restrict d, const REAL *restri
     return beyond == 0;
 }
 
-/* As look_at_pair, with p and q from the exponentials of the scores as they are, in the plan's units. */
-static ALWAYS_INLINE void F(look_at_powers)(F(pair_step) *restrict step, const REAL *restrict x, const REAL *restrict y,
-                                            const F(js_plan) *restrict plan) {
-    AS_LOOP
-    for (int j = 0; j < STEP; j++) {
-        REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
-        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
-        REAL d = F(over_temperature)(apart, plan->inside, &plan->e);
-        REAL of_x = F(scaled_exp)(x[j], plan->scale_x, &plan->e), of_y = F(scaled_exp)(y[j], plan->scale_y, &plan->e);
-        REAL p = x[j] > plan->cut_x ? of_x : 0, q = y[j] > plan->cut_y ? of_y * plan->share_y : 0;
-        REAL near = F(difference_near)(p, F(held_near)(d)), rest = p - near, far = p - q;
-        INTEGER is_near = F(absolute)(d) <= JS_NEAR;
-        step->p[j] = p;
-        step->d[j] = d;
-        step->q[j] = is_near ? rest : q;
-        step->difference[j] = is_near ? near : far;
-    }
-}
-
 typedef struct {
     F(lanes) value, excess, skew;
 } F(js_lanes);
 
 static ALWAYS_INLINE void F(js_step)(F(js_lanes) *sums, const REAL *restrict x, const REAL *restrict y, const REAL *restrict d,
-                                     const F(js_plan) *restrict plan, const int is_near, const int with_skew) {
+                                     const F(power_plan) *restrict plan, const int is_near, const int with_skew) {
     REAL value[STEP], difference[STEP], skew[STEP];
     AS_LOOP
     for (int j = 0; j < STEP; j++) {
@@ -130,7 +67,7 @@ static ALWAYS_INLINE void F(js_step)(F(js_lanes) *sums, const REAL *restrict x, 
 
 /* Each on its own: together they would not leave each other enough registers. */
 #define JS_STEP(NAME, IS_NEAR, WITH_SKEW) \
-    static NOINLINE void F(NAME)(F(js_lanes) *sums, const REAL *x, const REAL *y, const REAL *d, const F(js_plan) *plan) { \
+    static NOINLINE void F(NAME)(F(js_lanes) *sums, const REAL *x, const REAL *y, const REAL *d, const F(power_plan) *plan) { \
         F(js_step)(sums, x, y, d, plan, IS_NEAR, WITH_SKEW); \
     }
 JS_STEP(near_js_step, 1, 0)
@@ -143,7 +80,7 @@ static NOINLINE void F(even_js_sweep)(logits_pair_state *state, const REAL *x, c
                                       const klfast_row *row) {
     REAL padded_x[STEP], padded_y[STEP], d[STEP];
     F(pair_plan) pair = F(plan_pair)(row);
-    F(js_plan) plan = F(plan_js)(&pair, x, y, row);
+    F(power_plan) plan = F(plan_powers)(&pair, x, y, row);
     F(js_lanes) sums = {{{0}}, {{0}}, {{0}}};
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         /* behind the end p = 0 and d is about 0 */

@@ -1,7 +1,8 @@
 /* Two rows of logits whose totals are known: p, q, d = log(p/q) and p - q of every class, with all digits however close they
  * are; from these the terms of Jensen-Shannon, and every gradient.
  *
- * Where |d| <= 1, p - q = p*(1 - exp(-d)) and q is what is left of p; else both are what their exponentials say. */
+ * Where |d| <= 1 (JS_NEAR, if the scores go through exp as they are), p - q = p*(1 - exp(-d)) and q is what is left of p; else
+ * both are what their exponentials say. */
 
 typedef struct {
     F(klfast_exponential) e;
@@ -91,6 +92,71 @@ static ALWAYS_INLINE void F(look_at_pair)(F(pair_step) *step, const REAL *x, con
         step->d_low[j] = d_low;
         step->difference[j] = F(part_ways)(p, &q, d, d_low, is_wide);
         step->q[j] = q;
+    }
+}
+
+/* ---- from the exponentials of the scores as they are ---- */
+
+static ALWAYS_INLINE REAL F(held_near)(REAL d) {
+    REAL held = d < JS_NEAR ? d : JS_NEAR;
+    return held > -JS_NEAR ? held : -JS_NEAR;
+}
+
+/* p - q for |d| <= JS_NEAR. Largest error, not counting those of p and d: 4 u. */
+static ALWAYS_INLINE REAL F(difference_near)(REAL p, REAL d) {
+    REAL whole = p * d;
+    return F(fma)(-whole, d * F(widest_exp_polynomial)(-d), whole);
+}
+
+/* p is in units of exp(largest_x/T)/2^K, and so is q when it is multiplied by `share_y`; `unit` is one of them. Below its cut a
+ * score has no probability in a gradient. */
+typedef struct {
+    F(klfast_exponential) e;
+    F(exponent_scale) scale_x, scale_y;
+    REAL bottom_x, bottom_y, cut_x, cut_y, offset, offset_low, inside, share_y;
+    klfast_ahead ahead_x, ahead_y;
+    double unit;
+} F(power_plan);
+
+static F(power_plan) F(plan_powers)(const F(pair_plan) *told, const REAL *x, const REAL *y, const klfast_row *row) {
+    F(power_plan) plan;
+    F(pair_plan) pair = *told;
+    double fraction_x, fraction_y;
+    REAL K_x = F(exponent_of_exp)(pair.largest_x, &fraction_x, row->temperature),
+         K_y = F(exponent_of_exp)(pair.largest_y, &fraction_y, row->temperature);
+    plan.e = pair.e;
+    plan.scale_x = F(scale_by)(K_x, &plan.e);
+    plan.scale_y = F(scale_by)(K_y, &plan.e);
+    plan.bottom_x = pair.bottom_x;
+    plan.bottom_y = pair.bottom_y;
+    plan.cut_x = pair.largest_x + pair.lowest;
+    plan.cut_y = pair.largest_y + pair.lowest;
+    plan.offset = pair.offset;
+    plan.offset_low = pair.offset_low;
+    plan.inside = pair.inside;
+    plan.unit = 1 / (row->total_x * fraction_x);
+    plan.share_y = (REAL)(row->total_x * fraction_x / (row->total_y * fraction_y));
+    plan.ahead_x = F(ahead_or)(&row->ahead_a, x, LOGITS_BLOCK);
+    plan.ahead_y = F(ahead_or)(&row->ahead_b, y, LOGITS_BLOCK);
+    return plan;
+}
+
+/* As look_at_pair, with p and q from the exponentials of the scores as they are, in the plan's units. */
+static ALWAYS_INLINE void F(look_at_powers)(F(pair_step) *restrict step, const REAL *restrict x, const REAL *restrict y,
+                                            const F(power_plan) *restrict plan) {
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        REAL a = x[j] > -INFINITY ? x[j] : plan->bottom_x, b = y[j] > -INFINITY ? y[j] : plan->bottom_y;
+        REAL apart = F(centred_difference)(a, b, plan->offset) - plan->offset_low;
+        REAL d = F(over_temperature)(apart, plan->inside, &plan->e);
+        REAL of_x = F(scaled_exp)(x[j], plan->scale_x, &plan->e), of_y = F(scaled_exp)(y[j], plan->scale_y, &plan->e);
+        REAL p = x[j] > plan->cut_x ? of_x : 0, q = y[j] > plan->cut_y ? of_y * plan->share_y : 0;
+        REAL near = F(difference_near)(p, F(held_near)(d)), rest = p - near, far = p - q;
+        INTEGER is_near = F(absolute)(d) <= JS_NEAR;
+        step->p[j] = p;
+        step->d[j] = d;
+        step->q[j] = is_near ? rest : q;
+        step->difference[j] = is_near ? near : far;
     }
 }
 

@@ -46,7 +46,7 @@ static ALWAYS_INLINE int F(is_wide)(const F(pair_plan) *plan) {
 enum { F(POWERS), F(SHARES) };
 
 typedef struct {
-    F(js_plan) powers;
+    F(power_plan) powers;
     F(pair_plan) shares;
     REAL unit, half; /* what probabilities are multiplied by to be those, and what a half comes to */
     int way;
@@ -58,7 +58,7 @@ static ALWAYS_INLINE F(write_plan) F(plan_writing)(const F(pair_plan) *pair, con
     int are_usual = fabs(row->largest_x) <= limit && fabs(row->largest_y) <= limit && !F(is_wide)(pair);
     F(write_plan) plan = {.shares = *pair, .unit = 1, .half = (REAL)0.5, .way = are_usual ? F(POWERS) : F(SHARES)};
     if (!are_usual) return plan;
-    plan.powers = F(plan_js)(pair, x, y, row);
+    plan.powers = F(plan_powers)(pair, x, y, row);
     plan.unit = (REAL)plan.powers.unit;
     plan.half = (REAL)(0.5 / plan.powers.unit);
     return plan;
