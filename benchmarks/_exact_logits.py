@@ -16,7 +16,7 @@ def exact_logits(operation, rows, normalised):
         mean = mpmath.fsum(value for (value,), _ in results) / len(results)
         gradients = [_held_to_the_largest(_divided_by(gradient, len(results))) for _, gradient in results]
         return [(mean, 0), *(pair for gradient in gradients for pair in gradient)]
-    if operation == "logits.kl_divergence_grad":
+    if operation in ("logits.kl_divergence_grad", "logits.js_divergence_grad"):
         return [pair for part in zip(*results, strict=True) for row in part for pair in _held_to_the_largest(row)]
     floor = SMALLEST_NORMAL if operation == "logits.softmax" else 0
     return [(number, floor) for row in results for number in row]
@@ -66,10 +66,19 @@ def _kl_terms(log_p, log_q):
     return mpmath.fsum(mpmath.exp(a) * (a - b) for a, b in zip(log_p, log_q, strict=True))
 
 
-def _js_divergence(x, y):
+def _with_middle(x, y):
     log_p, log_q = _log_softmax(x), _log_softmax(y)
-    log_middle = [mpmath.log((mpmath.exp(a) + mpmath.exp(b)) / 2) for a, b in zip(log_p, log_q, strict=True)]
+    return log_p, log_q, [mpmath.log((mpmath.exp(a) + mpmath.exp(b)) / 2) for a, b in zip(log_p, log_q, strict=True)]
+
+
+def _js_divergence(x, y):
+    log_p, log_q, log_middle = _with_middle(x, y)
     return (_kl_terms(log_p, log_middle) + _kl_terms(log_q, log_middle)) / 2
+
+
+def _js_gradients(x, y):
+    log_p, log_q, log_middle = _with_middle(x, y)
+    return tuple(_divided_by(_by_scores(log, log_middle), 2) for log in (log_p, log_q))
 
 
 def _cross_entropy_gradient(x, target):
@@ -80,11 +89,14 @@ def _cross_entropy_gradient(x, target):
 
 def _kl_gradients(x, y):
     log_p, log_q = _log_softmax(x), _log_softmax(y)
+    by_y = [mpmath.exp(b) - mpmath.exp(a) for a, b in zip(log_p, log_q, strict=True)]
+    return _by_scores(log_p, log_q), by_y
+
+
+def _by_scores(log_p, log_q):
+    """The derivatives of KL by the scores of p."""
     divergence = _kl_terms(log_p, log_q)
-    pairs = list(zip(log_p, log_q, strict=True))
-    by_x = [mpmath.exp(a) * (a - b - divergence) for a, b in pairs]
-    by_y = [mpmath.exp(b) - mpmath.exp(a) for a, b in pairs]
-    return by_x, by_y
+    return [mpmath.exp(a) * (a - b - divergence) for a, b in zip(log_p, log_q, strict=True)]
 
 
 # From the rows that an operation takes to the list of its results; of gradients, one list for each part.
@@ -105,4 +117,5 @@ ROWS = {
     "logits.kl_divergence": lambda x, y: [_kl_terms(_log_softmax(x), _log_softmax(y))],
     "logits.js_divergence": lambda x, y: [_js_divergence(x, y)],
     "logits.kl_divergence_grad": _kl_gradients,
+    "logits.js_divergence_grad": _js_gradients,
 }

@@ -38,8 +38,8 @@ def jax_logits(dtype=None):
     def kl_divergence(x, y, axis):
         return losses.kl_divergence_with_log_targets(log_softmax(y, axis), log_softmax(x, axis), axis)
 
-    def kl_gradients(x, y, axis):
-        return jax.grad(lambda x, y: kl_divergence(x, y, axis).sum(), argnums=(0, 1))(x, y)
+    def gradients(divergence):
+        return pair(lambda x, y, axis: jax.grad(lambda x, y: divergence(x, y, axis).sum(), argnums=(0, 1))(x, y))
 
     def js_divergence(x, y, axis):
         log_p, log_q = log_softmax(x, axis), log_softmax(y, axis)
@@ -61,6 +61,7 @@ def jax_logits(dtype=None):
         "logits.softmax": one(jax.nn.softmax),
         "logits.log_softmax": one(log_softmax),
         "logits.kl_divergence": pair(kl_divergence),
-        "logits.kl_divergence_grad": pair(kl_gradients),
+        "logits.kl_divergence_grad": gradients(kl_divergence),
+        "logits.js_divergence_grad": gradients(js_divergence),
         "logits.js_divergence": pair(js_divergence),
     }

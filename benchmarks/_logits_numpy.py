@@ -80,6 +80,11 @@ def _functions(logsumexp, log_softmax, softmax):
         divergence = (p * log_ratio).sum(axis=axis, keepdims=True)
         return p * (log_ratio - divergence), np.exp(log_q) - p
 
+    def js_gradients(x, y, axis):
+        log_p, log_q = log_softmax(x, axis=axis), log_softmax(y, axis=axis)
+        log_middle = np.logaddexp(log_p, log_q) - np.log(2, dtype=x.dtype)
+        return tuple(_half_of(np.exp(log), log - log_middle, axis) for log in (log_p, log_q))
+
     functions = {
         "logits.cross_entropy": cross_entropy,
         "logits.cross_entropy label_smoothing": smoothed,
@@ -93,8 +98,13 @@ def _functions(logsumexp, log_softmax, softmax):
         "logits.log_softmax": log_softmax,
         "logits.kl_divergence": kl_divergence,
         "logits.kl_divergence_grad": kl_gradients,
+        "logits.js_divergence_grad": js_gradients,
     }
     return {name: _widening(function) for name, function in functions.items()}
+
+
+def _half_of(p, log_ratio, axis):
+    return p * (log_ratio - (p * log_ratio).sum(axis=axis, keepdims=True)) / 2
 
 
 def _at(x, target, axis):

@@ -40,9 +40,12 @@ def torch_logits(prepare=unchanged):
     def kl_divergence(x, y, axis):
         return kl_terms(functional.log_softmax(x, axis), functional.log_softmax(y, axis)).sum(axis)
 
-    def kl_gradients(x, y, axis):
-        x, y = (array.detach().requires_grad_() for array in (x, y))
-        return torch.autograd.grad(kl_divergence(x, y, axis).sum(), (x, y))
+    def gradients(divergence):
+        def by_both(x, y, axis):
+            x, y = (array.detach().requires_grad_() for array in (x, y))
+            return torch.autograd.grad(divergence(x, y, axis).sum(), (x, y))
+
+        return pair(by_both)
 
     def js_divergence(x, y, axis):
         log_p, log_q = functional.log_softmax(x, axis), functional.log_softmax(y, axis)
@@ -63,6 +66,7 @@ def torch_logits(prepare=unchanged):
         "logits.softmax": one(functional.softmax),
         "logits.log_softmax": one(functional.log_softmax),
         "logits.kl_divergence": pair(kl_divergence),
-        "logits.kl_divergence_grad": pair(kl_gradients),
+        "logits.kl_divergence_grad": gradients(kl_divergence),
+        "logits.js_divergence_grad": gradients(js_divergence),
         "logits.js_divergence": pair(js_divergence),
     }

@@ -70,6 +70,7 @@ def load_klfast(n_threads):
         "logits.kl_divergence": klfast.logits.kl_divergence,
         "logits.js_divergence": klfast.logits.js_divergence,
         "logits.kl_divergence_grad": of_logits("kl_divergence_grad", wrt="both"),
+        "logits.js_divergence_grad": of_logits("js_divergence_grad", wrt="both"),
         "rlhf.kl_estimate k1": estimate("k1", reduction="token_mean"),
         "rlhf.kl_estimate k2": estimate("k2", reduction="token_mean"),
         "rlhf.kl_estimate k3": estimate("k3", reduction="token_mean"),

@@ -31,6 +31,7 @@ LOGITS = {
     "logits.kl_divergence": ("logits", "logits"),
     "logits.js_divergence": ("logits", "logits"),
     "logits.kl_divergence_grad": ("logits", "logits"),
+    "logits.js_divergence_grad": ("logits", "logits"),
 }
 SMOOTHING = 0.1  # of "label_smoothing"
 
@@ -56,6 +57,7 @@ WRITES = dict.fromkeys((*ELEMENTWISE, *ELEMENT_FAMILIES), 1) | {
     "logits.log_softmax": 1,
     "logits.cross_entropy_value_and_grad": 1,
     "logits.kl_divergence_grad": 2,
+    "logits.js_divergence_grad": 2,
     "rlhf.kl_estimate k3 none": 1,
     "gaussian.kl_standard_normal_value_and_grad": 2,
 }
@@ -133,7 +135,7 @@ SERIES = (
     (("logits.kl_divergence", "logits.js_divergence"), ("float32",), FEW_CLASSES, {"kind": "sure"}),
     (("logits.kl_divergence",), ("float32",), {(510, 49_152): "default"}, {"kind": "real", "folder": EXAMPLES}),
     (("logits.js_divergence",), ("float32",), SMALL_LOGITS | TOKENS | BYTES | SHORT, {}),
-    (("logits.kl_divergence_grad",), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
+    (("logits.kl_divergence_grad", "logits.js_divergence_grad"), ("float32",), SMALL_LOGITS | TOKENS | IMAGES, {}),
     (ESTIMATES, ("float32",), REPLIES, {}),
     (GAUSSIANS, ("float32",), LATENTS, {}),
     (ELEMENT_FAMILIES, ("float64",), {(10,): "quick", (100_000,): "quick", (1_000_000,): "default"}, {}),
