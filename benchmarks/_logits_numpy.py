@@ -76,14 +76,13 @@ def _functions(logsumexp, log_softmax, softmax):
 
     def kl_gradients(x, y, axis):
         log_p, log_q = log_softmax(x, axis=axis), log_softmax(y, axis=axis)
-        p, log_ratio = np.exp(log_p), log_p - log_q
-        divergence = (p * log_ratio).sum(axis=axis, keepdims=True)
-        return p * (log_ratio - divergence), np.exp(log_q) - p
+        p = np.exp(log_p)
+        return _by_scores(p, log_p - log_q, axis), np.exp(log_q) - p
 
     def js_gradients(x, y, axis):
         log_p, log_q = log_softmax(x, axis=axis), log_softmax(y, axis=axis)
         log_middle = np.logaddexp(log_p, log_q) - np.log(2, dtype=x.dtype)
-        return tuple(_half_of(np.exp(log), log - log_middle, axis) for log in (log_p, log_q))
+        return tuple(_by_scores(np.exp(log), log - log_middle, axis) / 2 for log in (log_p, log_q))
 
     functions = {
         "logits.cross_entropy": cross_entropy,
@@ -103,8 +102,9 @@ def _functions(logsumexp, log_softmax, softmax):
     return {name: _widening(function) for name, function in functions.items()}
 
 
-def _half_of(p, log_ratio, axis):
-    return p * (log_ratio - (p * log_ratio).sum(axis=axis, keepdims=True)) / 2
+def _by_scores(p, log_ratio, axis):
+    """The derivatives of KL by the scores of p."""
+    return p * (log_ratio - (p * log_ratio).sum(axis=axis, keepdims=True))
 
 
 def _at(x, target, axis):

@@ -16,8 +16,9 @@ static ALWAYS_INLINE REAL F(js_of_ratio)(REAL p, REAL q, REAL d) {
     return size <= JS_NEAR ? near : far;
 }
 
-/* p*log(p/m) - q*log(q/m) - (p - q) with m = (p + q)/2, given d and p - q: gradients need the divergence of each from m. Beyond
- * JS_NEAR, with v as above, it is +-larger*((1 - v)*(log(2/(1 + v)) - 1) + v*|d|). Largest error 8 u of the sum of the gaps. */
+/* p*log(p/m) - q*log(q/m) - (p - q) with m = (p + q)/2, given d and p - q (for d held near): gradients need the divergence of
+ * each from m. Beyond JS_NEAR, with v as above, it is +-larger*((1 - v)*(log(2/(1 + v)) - 1) + v*|d|). Largest error 8 u of the
+ * sum of both divergences. */
 static ALWAYS_INLINE REAL F(skew_near)(REAL p, REAL d, REAL difference) {
     REAL z = d * d;
     return F(fma)((REAL)-0.5, difference, p) * (d * z * F(js_skew_polynomial)(z));

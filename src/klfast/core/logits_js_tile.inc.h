@@ -166,11 +166,8 @@ static ALWAYS_INLINE void F(write_js_tile)(REAL *restrict to_x, REAL *restrict t
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
             REAL a = p[i + j], b = q[i + j], d = F(log_ratio_of)(apart[i + j], tile, j);
-            REAL difference = F(part_ways)(a, &b, d, 0, 0), middle = F(fma)(beta, a, rest * b);
-            REAL held = middle > 0 ? middle : 1;
-            REAL held_a = a > 0 ? a : held, held_b = b > 0 ? b : held;
-            REAL log_a = F(log_ratio_from)(held_a, held, a > 0 ? rest * difference : 0);
-            REAL log_b = F(log_ratio_from)(held_b, held, b > 0 ? -beta * difference : 0);
+            REAL difference = F(part_ways)(a, &b, d, 0, 0), log_a, log_b;
+            F(logs_to_mixture)(&log_a, &log_b, a, b, difference, beta, rest);
             to_x[i + j] = unit_x[j] * F(fma)(a, log_a, -a * of_x[j]);
             to_y[i + j] = unit_y[j] * F(fma)(b, log_b, -b * of_y[j]);
             is_likeliest |= (p[i + j] > (REAL)0.5) | (q[i + j] > (REAL)0.5);

@@ -246,9 +246,14 @@ static int correct_offset(const logits_pair_state *s, klfast_row *row, double va
 /* The entropy of the shares: what the divergence of distributions with nothing in common is, and no other exceeds. */
 static double largest_js(double beta) { return -(beta * log_ratio_any(beta, 1.0) + (1.0 - beta) * log1p_any(-beta)); }
 
+/* Whether exp takes the scores as they are. */
+static int are_within(const klfast_row *row, double limit) {
+    return fabs(row->largest_x) <= limit && fabs(row->largest_y) <= limit;
+}
+
 /* Whether the terms are those of beta = 1/2, which take exp of the scores as they are. */
 static int has_even_terms(const klfast_row *row, double limit) {
-    return row->parameters->beta == 0.5 && fabs(row->largest_x) <= limit && fabs(row->largest_y) <= limit;
+    return row->parameters->beta == 0.5 && are_within(row, limit);
 }
 
 static int walk_of_terms(const klfast_row *row) {

@@ -55,8 +55,7 @@ typedef struct {
 
 static ALWAYS_INLINE F(write_plan) F(plan_writing)(const F(pair_plan) *pair, const REAL *x, const REAL *y,
                                                    const klfast_row *row, int are_usual) {
-    const double limit = (double)pair->e.limit;
-    are_usual &= fabs(row->largest_x) <= limit && fabs(row->largest_y) <= limit && !F(is_wide)(pair);
+    are_usual &= are_within(row, (double)pair->e.limit) && !F(is_wide)(pair);
     F(write_plan) plan = {.shares = *pair, .unit = 1, .half = (REAL)0.5, .way = are_usual ? F(POWERS) : F(SHARES)};
     if (!are_usual) return plan;
     plan.powers = F(plan_powers)(pair, x, y, row);
