@@ -93,6 +93,22 @@ def test_rows_of_every_length_are_the_same_alone_and_among_others(name, kind):
         assert_same_bits(outcome(name, kind, some_rows(arrays, np.s_[::-1])), np.ascontiguousarray(together[::-1]))
 
 
+@pytest.mark.parametrize("others", (-1.0, -np.inf))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CALLS)
+def test_rows_whose_largest_score_is_zero_of_either_sign_are_the_same_alone_and_among_others(name, kind, others):
+    """Of 0.0 and -0.0 either may be found to be the largest."""
+    for length in (2, 5, 100, 257, 2049):
+        random = np.random.default_rng(length)
+        plain = tables(kind, 19, length)
+        x, y = random.choice([0.0, -0.0, others], (2, *plain.x.shape)).astype(kind)
+        arrays = plain._replace(x=x, y=np.where(x == others, x, y))
+        together = outcome(name, kind, arrays)
+        for row in range(19):
+            alone = outcome(name, kind, some_rows(arrays, slice(row, row + 1)))
+            assert_same_bits(alone, together[row : row + 1], f"{length}")
+
+
 @pytest.mark.parametrize("name", OF_ROWS)
 def test_where_a_bad_row_stands_its_neighbours_keep_their_bits(name):
     for length in (10, 129, 3000):

@@ -188,19 +188,20 @@ static unsigned F(tile_logits_entropy)(double *result, const void *logits, const
         result[j] = tile.log_total[j] + mean[j];
     }
     if (out) {
-        REAL above[LANES], bottom[LANES];
+        REAL above[LANES], bottom[LANES], largest[LANES];
         double factor[LANES];
         for (int j = 0; j < LANES; j++) {
             factor[j] = row->labels->gradient[j] * row->temperature->inverse;
             above[j] = (REAL)mean[j];
-            bottom[j] = tile.largest[j] + 2 * (LOWEST_EXPONENT + 1) * row->temperature->F(of).ln2;
+            largest[j] = tile.largest[j] + 0; /* as in write_entropy */
+            bottom[j] = largest[j] + 2 * (LOWEST_EXPONENT + 1) * row->temperature->F(of).ln2;
         }
         F(write_tile_shares)(out, x, length, &tile, factor, row);
         for (ptrdiff_t i = 0; i < length; i += LANES) {
             AS_LOOP
             for (int j = 0; j < LANES; j++) {
                 REAL held = x[i + j] > bottom[j] ? x[i + j] : bottom[j];
-                out[i + j] *= (tile.largest[j] - held) * inverse - above[j];
+                out[i + j] *= (largest[j] - held) * inverse - above[j];
             }
         }
     }

@@ -99,8 +99,8 @@ static void F(write_entropy)(void *out, void *unused, const void *logits, const 
     (void)unused, (void)other, (void)remainder;
     if (F(is_settled)(to, length, row)) return;
     F(share_plan) plan = F(plan_share)(row, row->gradient * row->temperature->inverse);
-    REAL largest = (REAL)row->largest_x, inverse = plan.e.inverse, bottom = largest + 2 * plan.lowest;
-    REAL mean = (REAL)row->value;
+    REAL largest = (REAL)row->largest_x + 0; /* -0.0 is 0.0, or zeros would have its sign where logits are equal */
+    REAL inverse = plan.e.inverse, bottom = largest + 2 * plan.lowest, mean = (REAL)row->value;
     for (ptrdiff_t i = 0; i < length; i += STEP) {
         const REAL *a = F(whole_step)(x, i, length, -INFINITY, padded);
         F(look_at_shares)(result, a, &plan);
