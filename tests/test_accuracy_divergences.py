@@ -168,7 +168,7 @@ def test_rows_of_all_kinds_side_by_side_are_accurate_each(operation, dtype, leng
 
 # Exact answers, limits and symmetry ----------------------------------------------------------------------------------
 
-ALPHAS = (0, 0.3, 0.5, 0.999, 1.001, 2, 10, np.inf)
+ALPHAS = (0, 0.3, 0.5, 0.999, 1.001, 1.5, 2, 2.7, 3, 10, 31.5, 32, np.inf)
 CALLS = [(operation, {}) for operation in (*OPERATIONS, "js_distance")]
 CALLS += [("renyi_divergence", {"alpha": alpha}) for alpha in (*ALPHAS, 1)]
 CALLS += [("js_divergence", {"weights": (1.0, 2.0)}), ("js_distance", {"weights": (0.3, 0.7)})]

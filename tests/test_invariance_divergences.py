@@ -12,7 +12,7 @@ from distributions import PAIRS, pair
 from test_invariance import DTYPES, SHAPES, THREADS, run
 
 COMPARISONS = ("js_divergence", "js_distance", "total_variation", "hellinger", "chi2_divergence", "jeffreys")
-ORDERS = (0, 0.3, 0.5, 0.999, 1, 2, np.inf)
+ORDERS = (0, 0.3, 0.5, 0.999, 1, 1.5, 2, 2.7, 3, np.inf)
 REDUCTIONS = {name: (name, {}) for name in COMPARISONS}
 REDUCTIONS |= {f"raw {name}": (name, {"normalize": False}) for name in COMPARISONS}
 REDUCTIONS |= {f"renyi {order}": ("renyi_divergence", {"alpha": order}) for order in ORDERS}

@@ -14,7 +14,7 @@ ALL = (*SYMMETRIC, "kl_divergence", "chi2_divergence")
 LARGEST = {"js_divergence": np.log(2.0), "js_distance": np.sqrt(np.log(2.0)), "total_variation": 1.0, "hellinger": 1.0}
 # What may be left of 0 where rows are proportional, but not equal.
 NEXT_TO_NOTHING = 2.0**-90
-ORDERS = (0.0, 0.2, 0.5, 0.9, 1.0, 1.1, 2.0, 10.0, np.inf)
+ORDERS = (0.0, 0.2, 0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 2.1, 3.0, 10.0, 10.1, np.inf)
 
 
 def of(function, p, q):

@@ -68,11 +68,12 @@ def jensen_shannon(p, q):
     return (kl(p, middle) + kl(q, middle)) / 2
 
 
+# Renyi's order for short and for long rows, as in rows.c.
+ORDERS = {"plain": (1.5, 1.75), "near": (0.5, 0.75), "sparse": (3, 3), "peaked": (2, 2), "extreme": (1.5, 1.5)}
+
+
 def order_of(content, length):
-    """Renyi's order, as in rows.c."""
-    if content == "near":
-        return mpf("0.5") if length < 100 else mpf("0.75")
-    return mpf(2) if content == "peaked" else mpf("1.5")
+    return mpf(ORDERS[content][length >= 100])
 
 
 def renyi(order):

@@ -135,9 +135,13 @@ static void show_row(const row_case *one, const klfast_array *array, const char 
     putchar('\n');
 }
 
+/* Renyi's order for short and for long rows. */
+static const double orders[CONTENTS][2] = {
+    [PLAIN] = {1.5, 1.75}, [NEAR] = {0.5, 0.75}, [SPARSE] = {3, 3}, [PEAKED] = {2, 2}, [EXTREME] = {1.5, 1.5}};
+
 static void tell_parameters(klfast_parameters *parameters, const row_case *one) {
     memset(parameters, 0, sizeof *parameters);
-    parameters->order = one->content == PEAKED ? 2.0 : one->content != NEAR ? 1.5 : one->length < 100 ? 0.5 : 0.75;
+    parameters->order = orders[one->content][one->length >= 100];
     parameters->temperature = one->content == PEAKED ? 0.75 : 1.0;
     parameters->beta = 0.5;
     parameters->smoothing = one->operation == LOGITS_SMOOTHED_CROSS_ENTROPY ? 0.125 : 0.0;

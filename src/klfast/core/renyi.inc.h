@@ -5,18 +5,24 @@
  * has the sign of 1 - a and loses nothing, neither where p and q are close nor where a is close to 1: for a >= 1 both parts
  * are negative, and down to a = 1/2 the second takes two thirds of the first at most, where |y| <= 1. Where it is more, h is
  * a*p + (1 - a)*c*q - p*e^y. Orders below 1/2 change the parts of p and q, a and 1 - a: so neither is ever taken from 1 where
- * little is left of it. For a = 1/2 and a = 2, h is a square and needs no logarithm. Order 0 is log(sum q / sum of q where
- * p > 0), infinite order the log of the largest p/q.
+ * little is left of it. For multiples of 1/2 (up to MOST_POWERS) h is a square times a polynomial and needs no logarithm.
+ * Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
  *
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
  * more, as logarithms. */
 
-enum { ORDER_ZERO, ORDER_LOW, ORDER_HALF, ORDER_HIGH, ORDER_TWO, ORDER_INFINITE };
+enum { ORDER_ZERO, ORDER_LOW, ORDER_HALF, ORDER_HIGH, ORDER_TWO, ORDER_WHOLE, ORDER_WITH_HALF, ORDER_INFINITE };
+
+/* Up to here a polynomial is faster, and keeps its digits: it is off by some 4 units for each of its powers. They are those of
+ * p/q or, for orders that are not whole, of its root. */
+enum { MOST_POWERS = 32 };
 
 static int renyi_kind(double order) {
     if (order == 0) return ORDER_ZERO;
     if (order == 0.5) return ORDER_HALF;
     if (order == 2) return ORDER_TWO;
+    if (order > 1 && order <= MOST_POWERS && order == (int)order) return ORDER_WHOLE;
+    if (order > 1 && 2 * order <= MOST_POWERS && 2 * order == (int)(2 * order)) return ORDER_WITH_HALF;
     return order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
 }
 
@@ -57,10 +63,42 @@ static ALWAYS_INLINE double renyi_term_two(double p, double b, double d) {
     return b > 0 ? term : alone;
 }
 
+/* The same of order a = 3/2, 5/2, 3, 7/2, ... With u = p/b of a whole order, and its root, r, of another,
+ *     u^a - 1 - a*(u - 1) = (u - 1)^2 * (u^(a-2) + 2*u^(a-3) + ... + (a - 2)*u + a - 1)
+ *     r^m - 1 - a*(r^2 - 1) = (r - 1)^2 * (r^(m-2) + 2*r^(m-3) + ... + (m - 2)*r + a - 1)    with m = 2*a
+ * where nothing is ever subtracted. */
+static ALWAYS_INLINE void renyi_terms_of_powers(double *restrict h, const double *restrict p, const double *restrict b,
+                                                const double *restrict d, double order, const int with_half) {
+    double x[STEP], square[STEP], factor[STEP];
+    int powers = (int)(with_half ? 2 * order : order);
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        double inverse = 1 / (b[j] > SMALLEST_NORMAL ? b[j] : SMALLEST_NORMAL), beyond = d[j] * inverse;
+        double root = sqrt(p[j] * inverse), from_one = beyond / (root + 1);
+        x[j] = with_half ? root : 1 + beyond;
+        square[j] = with_half ? from_one * from_one * b[j] : beyond * d[j];
+        factor[j] = powers % 2 ? 0 : 1;
+    }
+    END_OF_STAGE;
+    for (int k = powers % 2 ? 1 : 2; k < powers; k += 2) { /* two at a time, or each would wait for memory */
+        double next = k, after = k + 2 < powers ? k + 1 : order - 1;
+        AS_LOOP
+        for (int j = 0; j < STEP; j++) factor[j] = fma_f64(fma_f64(factor[j], x[j], next), x[j], after);
+        END_OF_STAGE;
+    }
+    AS_LOOP
+    for (int j = 0; j < STEP; j++) {
+        double alone = order * p[j];
+        h[j] = b[j] > 0 ? -square[j] * factor[j] : alone;
+    }
+}
+
 /* The step at `start`. */
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q, ptrdiff_t start,
                                      const constants_f64 *restrict row, double order, const int kind) {
     double first[STEP], second[STEP], mass[STEP], beside[STEP], scaled[STEP], opposite[STEP];
+    const int of_powers = kind == ORDER_WHOLE || kind == ORDER_WITH_HALF;
+    const int has_logarithm = kind != ORDER_HALF && kind != ORDER_TWO && !of_powers; /* which a small p may not have */
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
@@ -86,8 +124,9 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
     }
     if (kind == ORDER_HIGH) renyi_terms(first, p, scaled, second, order, 1 - order);
     if (kind == ORDER_LOW) renyi_terms(first, scaled, p, opposite, 1 - order, order);
+    if (of_powers) renyi_terms_of_powers(first, p, scaled, second, order, kind == ORDER_WITH_HALF);
     watch_quotients_f64(local, p, q);
-    if (kind != ORDER_HALF && kind != ORDER_TWO) watch_quotients_f64(local, q, beside); /* no logarithm there of a small p */
+    if (has_logarithm) watch_quotients_f64(local, q, beside);
     fold_f64(&local->mass, mass);
     fold_f64(&local->first, first);
     fold_f64(&local->second, second);
@@ -132,6 +171,8 @@ RENYI_SWEEP(ORDER_LOW)
 RENYI_SWEEP(ORDER_HALF)
 RENYI_SWEEP(ORDER_HIGH)
 RENYI_SWEEP(ORDER_TWO)
+RENYI_SWEEP(ORDER_WHOLE)
+RENYI_SWEEP(ORDER_WITH_HALF)
 RENYI_SWEEP(ORDER_INFINITE)
 #undef RENYI_SWEEP
 
@@ -139,7 +180,8 @@ typedef void renyi_sweep_function(sweep_f64 *s, const double *p, const double *q
                                   double order, int signs);
 static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64,
                                                      sweep_ORDER_HALF_f64, sweep_ORDER_HIGH_f64,
-                                                     sweep_ORDER_TWO_f64,  sweep_ORDER_INFINITE_f64};
+                                                     sweep_ORDER_TWO_f64,  sweep_ORDER_WHOLE_f64,
+                                                     sweep_ORDER_WITH_HALF_f64, sweep_ORDER_INFINITE_f64};
 
 static NOINLINE void add_row_in_steps(lanes_f64 *sum, const double *term, ptrdiff_t length) {
     add_row_as_swept_f64(sum, term, length, STEP);
