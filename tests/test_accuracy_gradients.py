@@ -213,6 +213,29 @@ def test_what_y_has_is_right_however_far_it_is_from_x(dtype, level):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_what_y_has_is_right_where_it_is_like_x_in_a_row_far_away(dtype, level):
+    """Of two classes of x, y has one alone: q is of the size of p there, and their ratio that of two huge numbers."""
+    furthest = 0.0
+    for length in (5, 200, 256, 257, 1500):
+        random = np.random.default_rng(length)
+        for far in (5.0, 20.0, 50.0, 90.0, 200.0, 600.0, 1000.0):
+            x = random.normal(-30.0, 1.0, (12, length))
+            y = random.normal(0.0, 1.0, (12, length))
+            x[:, :2] = 0.9, 1.0
+            y[:, 0] += far + random.random(12)
+            x, y = x.astype(dtype), y.astype(dtype)
+            result = call(level, "logits.kl_divergence_grad", x, y, wrt="y")
+            for place in range(12):
+                rows = [side[place].astype(np.float64) for side in (x, y)]
+                rounded, rest = oracles_gradients.kl_divergence(*rows)[1]
+                largest = max(np.max(_softmax(row)) for row in rows)
+                assert np.max(np.abs((result[place] - rounded) - rest)) <= BOUNDS[dtype] * largest
+                furthest = max(furthest, float(oracles_logits.kl_divergence(*rows)))
+    assert furthest > 400.0
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("case", LOSSES)
 def test_gradients_of_losses_of_class_ids(case, dtype, level):

@@ -287,7 +287,7 @@ static void F(balance_tile)(REAL *out, ptrdiff_t length, const ptrdiff_t *place,
 static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REAL *x, const REAL *y, ptrdiff_t length,
                              const F(kl_tile) *tile, const double *value, const klfast_row *row) {
     F(klfast_exponential) e = row->temperature->F(of);
-    REAL share[LANES], share_y[LANES], largest[LANES], inside[LANES], kl[LANES], unit[LANES];
+    REAL share[LANES], share_y[LANES], largest[LANES], inside[LANES], kl[LANES], unit[LANES], nearest[LANES];
     for (int j = 0; j < LANES; j++) {
         F(exponent_scale) scale = {tile->bottom[j], tile->shift[j]};
         share[j] = (REAL)tile->inverse[j];
@@ -295,6 +295,7 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
         share_y[j] = value[j] == 0 ? 0 : (REAL)(tile->inverse[j] * tile->over_y[j]);
         largest[j] = F(scaled_exp)(tile->largest[j], scale, &e);
         inside[j] = (REAL)tile->inside[j];
+        nearest[j] = inside[j] <= 1 ? 1 : -1; /* a small d that is a difference of large numbers has lost its digits */
         kl[j] = (REAL)value[j];
         unit[j] = (REAL)(row->labels->gradient[j] * row->temperature->inverse);
     }
@@ -313,7 +314,7 @@ static void F(write_kl_tile)(REAL *restrict to_x, REAL *restrict to_y, const REA
             REAL small = d < 1 ? d : 1;
             small = small > -1 ? small : -1;
             REAL near = p * F(fma)(small * small, F(wide_exp_polynomial)(-small), -small), far = q - p;
-            REAL both = ((d <= 1) & (d >= -1)) ? near : far, of_y = at < tile->cut[j] ? q : both;
+            REAL both = ((d <= nearest[j]) & (d >= -nearest[j])) ? near : far, of_y = at < tile->cut[j] ? q : both;
             REAL of_x = unit[j] * (p * (d - kl[j]));
             to_x[i + j] = at < tile->cut[j] ? 0 : of_x;
             to_y[i + j] = unit[j] * of_y;
