@@ -17,13 +17,15 @@ static inline float absolute_f32(float x) { return fabsf(x); }
 static inline double absolute_f64(double x) { return fabs(x); }
 
 /* Whether c was close enough: a relative error w of c changes first/p by w*first/p and w^2 at most (total variation: by
- * w), so all is well if both are below the rounding of an element. */
-static int comparison_is_certain(const weights_state *s, int kind, int is_float) {
+ * w), so all is well if both are below the rounding of an element; and if p - c*q, and so w itself, is as large as it has to be
+ * (see least_distance). */
+static int comparison_is_certain(const weights_state *s, int kind, int is_float, double distance) {
     double p = sum_value(s->mass), f = sum_value(s->first) / p, w = fabs(sum_value(s->second)) / p;
-    double unit = is_float ? 0x1p-23 : 0x1p-51;
+    double unit = is_float ? 0x1p-23 : 0x1p-51, square = distance * distance;
     if (s->flags & IS_INFINITE && kind_has_infinity(kind)) return w < 0x1p20;
     if (w == 0 && sum_value(s->first) == 0) return 1;
-    return kind == TOTAL_VARIATION ? w <= unit * f : w <= unit && w * w <= unit * f;
+    if (kind == TOTAL_VARIATION) return w <= unit * f && f >= distance;
+    return w <= unit && w * w <= unit * f && f >= (kind_is_close(kind) ? 0.25 * square : square);
 }
 
 static int has_infinite_term(const weights_state *s, int kind) {
@@ -83,13 +85,17 @@ static int comparison_sums_finish(const weights_state *s, klfast_row *row) {
 }
 
 /* What comes after a walk whose constant was not good enough (repeats is 1 more), or whose terms left the range (2): once more
- * with a better constant; then in double, one element at a time, with both sums near `aim`. */
+ * with a better constant; then in double, one element at a time, with both sums near `aim`. What is next to nothing needs
+ * two or three walks more. Their c is the very p/q of an entry, and then that and the little that the sum of p - c*q said. */
 static void plan_repeat(const weights_state *s, klfast_row *row, double w, int repeats) {
     row->repeats = repeats;
-    if (row->repeats == 2) {
+    if (row->walk == WALK_ANCHORED) move_anchor(row, w);
+    else if (row->repeats == 2) {
         row->is_float = 0;
         row->walk = WALK_WIDE_SUMS;
     } else if (!(fabs(w) < 0.5)) row->walk = row->repeats == 1 ? WALK_SUMS : WALK_WIDE_SUMS;
+    else if (row->repeats == 3 && s->q_beside_largest_p > 0)
+        find_anchor(s, row);
     else {
         refine_constant(row, w);
         row->walk = row->repeats == 1 ? WALK_CAREFUL : WALK_ONE_BY_ONE;
@@ -111,18 +117,13 @@ static int comparison_finish(const klfast_state *state, klfast_row *row, double 
     if (row->repeats < 2 && needs_scaling(s, row)) return 1;
     if (!(p > 0)) return 0;
     double aim = better_aim(s, row, kind);
-    if (aim > 0 || (row->repeats < 3 && !comparison_is_certain(s, kind, row->is_float))) {
+    int is_last = row->repeats >= (row->walk == WALK_ANCHORED ? 5 : 3);
+    if (aim > 0 || (!is_last && !comparison_is_certain(s, kind, row->is_float, least_distance_of(row)))) {
         row->aim = aim > 0 ? aim : row->aim;
         plan_repeat(s, row, w, aim > 0 ? 2 : row->repeats + 1);
         return 1;
     }
-    klfast_state last = *state;
-    if (kind == TOTAL_VARIATION && row->repeats == 3) { /* the last bit of c is too coarse: what is left is the largest's */
-        double a = s->largest_p * row->scale_p, b = s->q_beside_largest_p * row->scale_q;
-        double d = difference_any(a, row->constant, b) - row->constant_low * b;
-        add_number(&last.weights.first, fabs(d - sum_value(s->second)) - fabs(d));
-    }
-    *result = comparison_value(&last.weights, p, kind, 0);
+    *result = comparison_value(s, p, kind, 0);
     return 0;
 }
 

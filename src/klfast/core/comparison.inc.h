@@ -138,8 +138,8 @@ static void F(comparison_unusual)(weights_state *state, const REAL *p, const REA
 static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                               const klfast_row *row, int kind) {
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
-    int in_range = row->walk != WALK_ONE_BY_ONE && row->scale_p == 1.0 && row->scale_q == 1.0 &&
-                   (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
+    int in_range = row->walk != WALK_ONE_BY_ONE && row->walk != WALK_ANCHORED && row->scale_p == 1.0 &&
+                   row->scale_q == 1.0 && (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
     memset(state, 0, sizeof *state);
     if (in_range) {
         F(constants) constants = F(same_constants)(c, c_low, 0, p, q, row);
@@ -180,11 +180,11 @@ static NOINLINE void F(comparison_of_row)(F(sweep) *sums, const REAL *p, const R
 
 /* What a lane comes to; returns whether its constant was close enough. A function of its own: the loop around it would be there
  * for every kind, which makes a hundredth of the library. */
-static NOINLINE int F(compare_lane)(double *result, const F(tile_sums) *tile, int j, int kind, int raw) {
+static NOINLINE int F(compare_lane)(double *result, const F(tile_sums) *tile, int j, double distance, int kind, int raw) {
     weights_state s = {.mass.high = tile->mass[j], .first.high = tile->first[j], .second.high = tile->second[j],
                        .largest = tile->largest[j], .flags = tile->is_infinite[j] ? IS_INFINITE : 0};
     *result = comparison_value(&s, raw ? 1.0 : tile->mass[j], kind, raw);
-    return raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float));
+    return raw || comparison_is_certain(&s, kind, sizeof(REAL) == sizeof(float), distance);
 }
 
 /* A tile; its results are first/p, not yet what the user asked for. */
@@ -212,7 +212,8 @@ static unsigned F(comparison_tile)(double *result, const REAL *p, const REAL *q,
             if (certain[j]) continue; /* as in any company */
             int is_infinite = tile.is_infinite[j] && kind_has_infinity(kind); /* whatever its terms add up to */
             int usual = tile.is_sound[j] && (tile.first[j] <= HIGHEST_SUM || is_infinite);
-            certain[j] = F(compare_lane)(&result[j], &tile, j, kind, raw) && usual;
+            double distance = least_distance((double)row.c[j], (double)row.c_low[j]);
+            certain[j] = F(compare_lane)(&result[j], &tile, j, distance, kind, raw) && usual;
             if (certain[j] || !usual) continue;
             /* once more with what the sum of p - c*q says of c, which is more than the rounded sums of p and q do */
             row.c_low[j] += row.c[j] * (REAL)(tile.second[j] / tile.mass[j]);

@@ -121,7 +121,7 @@ enum {
     WALK_WIDE_SUMS, /* the same, scaled and one element at a time: for rows whose sums leave the range */
     WALK_FAST,      /* with a c that may be a guess or rounded */
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
-    WALK_ANCHORED, /* with c = p/q of the largest p, which then adds nothing at all, not even a rounding error */
+    WALK_ANCHORED, /* with c = p/q of the largest p, of which no digit is lost, and perhaps a little more */
     WALK_MULTIPLES, /* only to see whether q is p times a number: then no divergence is anything but 0 */
     WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near `aim` */
     WALK_TERMS,      /* logits, Jensen-Shannon: the totals are known */
@@ -155,7 +155,10 @@ typedef struct {
     double aim; /* comparisons: what WALK_ONE_BY_ONE brings both sums to, another power of two */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
-    double anchor_p, anchor_q; /* for WALK_ANCHORED, scaled */
+    /* WALK_ANCHORED: c = anchor_unit*(anchor_p + anchor_rest)/anchor_q, where anchor_unit is a power of two and the others are
+     * not far from 1. */
+    double anchor_p, anchor_q, anchor_unit;
+    wide_sum anchor_rest;
     /* Cross-entropy of logits: the logit of the label, what the row counts, and what its gradient is multiplied by. */
     double label_logit, label_weight, gradient;
     /* What a gradient is written from; that of Jensen-Shannon is summed with it, too. exp(x/T) of the row adds up to

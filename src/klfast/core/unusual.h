@@ -89,22 +89,35 @@ static double log_ratio_scaled(double a, double q, double scale) {
     return b >= 0x1p-1022 || scale == 1.0 ? log_ratio_any(a, b) : log_ratio_any(a, q) - log_ratio_any(scale, 1.0);
 }
 
+/* a - c*b from c as a fraction: a*anchor_q - anchor_p*b without rounding, and then what anchor_rest takes off. */
+static double anchored_difference(double a, double b, const klfast_row *row) {
+    double own = row->anchor_unit * b, product = row->anchor_p * own, over = difference_f64(product, row->anchor_q, a);
+    double under = difference_f64(product, row->anchor_p, own), d = under - over;
+    double d_low = rounding_of_difference(under, over, d) - row->anchor_rest.low * own;
+    return (difference_f64(d, row->anchor_rest.high, own) + d_low) / row->anchor_q;
+}
+
+/* a - c*b as this walk has it. */
+static double difference_told(double a, double b, const klfast_row *row) {
+    if (row->walk == WALK_ANCHORED) return anchored_difference(a, b, row);
+    return difference_any(a, row->constant, b) - row->constant_low * b;
+}
+
 static void divergence_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
                                    const klfast_row *row, int raw) {
-    double c = row->constant, c_low = row->constant_low;
+    double c = row->constant;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
         double a = p[i] * row->scale_p, b = q[i] * row->scale_q, cb = c * b;
         add_number(&state->mass, a);
         if (a == 0 && b == 0) continue;
-        if (row->walk == WALK_ANCHORED && a == row->anchor_p && b == row->anchor_q) continue;
         if (raw && (q[i] == 0 || p[i] == 0)) continue;
         int close = a < 2 * cb && cb < 2 * a;
         if (raw && !close) {
             add_number(&state->first, a * log_ratio_any(p[i], q[i]));
             continue;
         }
-        double d = difference_any(a, c, b) - c_low * b;
+        double d = difference_told(a, b, row);
         add_number(&state->second, d);
         if (a == 0) add_number(&state->first, cb);
         else if (q[i] == 0) continue;

@@ -44,10 +44,10 @@ static double comparison_term_any(double a, double cb, double d, int kind) {
     }
 }
 
-/* The same for p and q as they are given. */
+/* f for p and q as they are given. */
 static double comparison_term_of(double p, double q, const klfast_row *row, int kind) {
-    double c = row->constant, c_low = row->constant_low, up = is_low(p, q, row) ? UP : 1.0;
-    double a = p * up * row->scale_p, b = q * up * row->scale_q, cb = c * b, d = difference_any(a, c, b) - c_low * b;
+    double up = is_low(p, q, row) ? UP : 1.0, a = p * up * row->scale_p, b = q * up * row->scale_q;
+    double cb = row->constant * b, d = difference_told(a, b, row);
     int is_far = (cb < LOW / UP || a < LOW / UP) && !(a < UP * cb && cb < UP * a) && p > 0 && q > 0;
     if (is_far && kind == CHI_SQUARED && a > cb) return square_over(p, q, row);
     if (is_far && kind == JEFFREYS) return d * log_ratio_told(p, q, row) / up;
@@ -56,14 +56,15 @@ static double comparison_term_of(double p, double q, const klfast_row *row, int 
 
 static void comparison_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
                                    const klfast_row *row, int kind) {
-    int is_plain = row->constant == 1.0 && row->constant_low == 0 && row->scale_p == row->scale_q;
+    int is_same_scale = row->scale_p == row->scale_q && row->walk != WALK_ANCHORED;
+    int is_plain = is_same_scale && row->constant == 1.0 && row->constant_low == 0;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
         double a = p[i] * row->scale_p, b = q[i] * row->scale_q;
         if (kind == JEFFREYS && p[i] == 0 && q[i] > 0) state->flags |= IS_INFINITE;
         state->largest = fmax(state->largest, fmin(p[i], q[i]));
         add_number(&state->mass, a);
-        add_number(&state->second, difference_any(a, row->constant, b) - row->constant_low * b);
+        add_number(&state->second, difference_told(a, b, row));
         if (is_plain && p[i] == q[i]) continue; /* 0, also where raw numbers leave the range when they are scaled */
         if (is_low(p[i], q[i], row) && (p[i] > 0 || q[i] > 0)) state->flags |= HAS_LOW;
         add_number(&state->first, comparison_term_of(p[i], q[i], row, kind));

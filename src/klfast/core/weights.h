@@ -106,14 +106,28 @@ static int sums_finish(const weights_state *s, klfast_row *row, double p, double
     return !(s->flags & HAS_NAN) && needs_scaling(s, row);
 }
 
-/* The careful constant is known to 2^-100; a row that is all but one-hot, in both p and q alike, can need more. */
+/* What is beside p has to be left of p - c*q, that its rounding and that of c_low do not take too many of its digits. */
+static inline double least_distance(double c, double c_low) { return 0.25 * fabs(c_low) / c; }
+static double least_distance_of(const klfast_row *row) {
+    return row->walk == WALK_ANCHORED ? 0 : least_distance(row->constant, row->constant_low);
+}
+
+/* Rows that are all but one-hot, in both p and q alike, or multiples but for their rounding can need a better c: p/q of an
+ * entry, which need not be divided (see anchored_difference). */
 static void find_anchor(const weights_state *s, klfast_row *row) {
-    row->anchor_p = s->largest_p * row->scale_p;
-    row->anchor_q = s->q_beside_largest_p * row->scale_q;
-    row->constant = row->anchor_p / row->anchor_q;
-    row->constant_low = difference_f64(row->anchor_p, row->constant, row->anchor_q) / row->anchor_q;
+    double p = s->largest_p * row->scale_p, q = s->q_beside_largest_p * row->scale_q;
+    int exponent_p, exponent_q;
+    row->anchor_p = frexp(p, &exponent_p);
+    row->anchor_q = frexp(q, &exponent_q);
+    row->anchor_unit = ldexp(1.0, exponent_p - exponent_q);
+    row->anchor_rest = (wide_sum){0, 0};
+    row->constant = p / q;
+    row->constant_low = 0;
     row->walk = WALK_ANCHORED;
 }
+
+/* Where the entry is not like others: c is known to be off by w. */
+static void move_anchor(klfast_row *row, double w) { add_number(&row->anchor_rest, -w / (1.0 + w) * row->anchor_p); }
 
 /* KL = first/p - (w - log(1 + w)) with 1 + w = c * sum q / sum p: exact for every c, and without cancellation if c is
  * close to sum p / sum q. If it was not close enough, the sums now say what it is, and the row is walked again. */
@@ -152,9 +166,14 @@ static int divergence_finish(const klfast_state *state, klfast_row *row, double 
         return 0;
     }
     double correction = gap_any(1.0, whole, -w), value = sum_value(s->first) / p - correction;
-    int certain = correction <= 0.5 * value || (sum_value(s->first) == 0 && q == 0);
-    if (!certain && row->walk != WALK_ANCHORED) {
+    double distance = row->repeats > 0 ? least_distance_of(row) : 0;
+    int is_close = correction <= 0.5 * value && value >= 0.5 * distance * distance;
+    if (!is_close && (sum_value(s->first) != 0 || q != 0) && row->repeats < 5) {
         row->repeats++;
+        if (row->walk == WALK_ANCHORED) {
+            move_anchor(row, w);
+            return 1;
+        }
         row->walk = row->repeats > 2 ? WALK_WIDE_SUMS : WALK_CAREFUL;
         if (row->repeats > 2) return 1;
         if (row->repeats == 1) row->constant_low = 0.0; /* the fast walk did not use it */

@@ -1,0 +1,71 @@
+"""Divergences of rows between which there is next to nothing keep their digits, down to the end of the range.
+
+Two kinds of rows: q that is p times a number but for its rounding, which is all that they differ by; and rows that are all but
+one-hot, of which only what is far below the last bit of the one differs. c = sum p / sum q as a double, or as two, is not
+close enough to tell these.
+"""
+
+import numpy as np
+import oracles
+import oracles_divergences
+import pytest
+from cpu_levels import LEVELS, call_each
+
+BOUNDS = {"float32": 2.0**-21, "float64": 2.0**-49}
+EXACT = {"kl_divergence": oracles.kl_divergence}
+EXACT |= {
+    name: getattr(oracles_divergences, name)
+    for name in ("js_divergence", "total_variation", "hellinger", "chi2_divergence", "jeffreys")
+}
+LENGTHS = (2, 3, 4, 9, 50, 300)
+LEAST = 1e-250  # of what is looked at
+
+
+def multiples(random, length, dtype):
+    """p, and p times a number, with as much rounding as there is in it, or one bit more in one entry."""
+    p = (random.random(length) * 10.0 ** random.uniform(-6, 0, length)).astype(dtype)
+    q = (p * np.asarray(10.0 ** random.uniform(-3, 3), dtype)).astype(dtype)
+    if random.random() < 0.5:
+        place = random.integers(length)
+        q[place] = np.nextafter(q[place], np.inf, dtype=dtype)
+    return p, q
+
+
+def nearly_one_hot(random, length, dtype):
+    """One entry of about 1, and others that are anything down to the end of the range, in q as in p but for some."""
+    deepest = 35 if dtype == "float32" else 250 * random.random()
+    p = 10.0 ** random.uniform(-deepest, -deepest / 2, length)
+    one = random.integers(length)
+    p[one] = random.uniform(0.5, 1.0)
+    factor = random.choice([1.0, 10.0 ** random.uniform(-3, 3)])
+    q = p * factor
+    kind = random.integers(3)
+    if kind == 0:
+        q *= 1.0 + 10.0 ** random.uniform(-15, 0) * random.random(length)
+    elif kind == 1:
+        q *= np.exp(random.normal(size=length))
+        q[one] = p[one] * factor
+    else:
+        q[random.integers(length)] *= 1.5
+    return p.astype(dtype), q.astype(dtype)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("rows", (multiples, nearly_one_hot))
+@pytest.mark.parametrize("operation", EXACT)
+def test_what_is_left_has_its_digits(operation, rows, dtype, level):
+    random = np.random.default_rng([len(operation), dtype == "float32"])
+    pairs = [rows(random, length, dtype) for length in LENGTHS for _ in range(40)]
+    beyond, looked_at = [], 0
+    for (p, q), result in zip(pairs, call_each(level, operation, pairs), strict=True):
+        exact = EXACT[operation](p.astype(np.float64), q.astype(np.float64))
+        if LEAST < exact < np.inf:
+            looked_at += 1
+            units = oracles.relative_error(result, exact) / BOUNDS[dtype]
+            if not units <= 1.0:
+                beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
+        else:
+            assert float(result) <= 2.0 * LEAST or exact == np.inf
+    assert looked_at > len(pairs) / 2
+    assert not beyond
