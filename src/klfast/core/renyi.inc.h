@@ -11,7 +11,7 @@
  * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
  * more, as logarithms. */
 
-enum { ORDER_ZERO, ORDER_LOW, ORDER_HALF, ORDER_HIGH, ORDER_TWO, ORDER_WHOLE, ORDER_WITH_HALF, ORDER_INFINITE };
+enum { ORDER_ZERO, ORDER_HALF, ORDER_TWO, ORDER_WHOLE, ORDER_WITH_HALF, ORDER_INFINITE, ORDER_ANY };
 
 /* Up to here a polynomial is faster, and keeps its digits: it is off by some 4 units for each of its powers. They are those of
  * p/q or, for orders that are not whole, of its root. */
@@ -23,7 +23,7 @@ static int renyi_kind(double order) {
     if (order == 2) return ORDER_TWO;
     if (order > 1 && order <= MOST_POWERS && order == (int)order) return ORDER_WHOLE;
     if (order > 1 && 2 * order <= MOST_POWERS && 2 * order == (int)(2 * order)) return ORDER_WITH_HALF;
-    return order == HUGE_VAL ? ORDER_INFINITE : order < 0.5 ? ORDER_LOW : ORDER_HIGH;
+    return order == HUGE_VAL ? ORDER_INFINITE : ORDER_ANY;
 }
 
 /* h of order a >= 1/2 for a step of p and b >= 0, given d = p - b and rest = 1 - a. Where b = 0 < p it is a*p, where p = 0
@@ -122,8 +122,11 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
             opposite[part + j] = -d;
         }
     }
-    if (kind == ORDER_HIGH) renyi_terms(first, p, scaled, second, order, 1 - order);
-    if (kind == ORDER_LOW) renyi_terms(first, scaled, p, opposite, 1 - order, order);
+    if (kind == ORDER_ANY) {
+        int is_low = order < 0.5;
+        renyi_terms(first, is_low ? scaled : p, is_low ? p : scaled, is_low ? opposite : second,
+                    is_low ? 1 - order : order, is_low ? order : 1 - order);
+    }
     if (of_powers) renyi_terms_of_powers(first, p, scaled, second, order, kind == ORDER_WITH_HALF);
     watch_quotients_f64(local, p, q);
     if (has_logarithm) watch_quotients_f64(local, q, beside);
@@ -167,21 +170,25 @@ static ALWAYS_INLINE void renyi_sweep(sweep_f64 *sums, const double *p, const do
         renyi_sweep(s, p, q, n, row, order, KIND, signs); \
     }
 RENYI_SWEEP(ORDER_ZERO)
-RENYI_SWEEP(ORDER_LOW)
 RENYI_SWEEP(ORDER_HALF)
-RENYI_SWEEP(ORDER_HIGH)
 RENYI_SWEEP(ORDER_TWO)
 RENYI_SWEEP(ORDER_WHOLE)
 RENYI_SWEEP(ORDER_WITH_HALF)
 RENYI_SWEEP(ORDER_INFINITE)
+RENYI_SWEEP(ORDER_ANY)
 #undef RENYI_SWEEP
 
 typedef void renyi_sweep_function(sweep_f64 *s, const double *p, const double *q, ptrdiff_t n, const constants_f64 *row,
                                   double order, int signs);
-static renyi_sweep_function *const renyi_sweeps[] = {sweep_ORDER_ZERO_f64, sweep_ORDER_LOW_f64,
-                                                     sweep_ORDER_HALF_f64, sweep_ORDER_HIGH_f64,
-                                                     sweep_ORDER_TWO_f64,  sweep_ORDER_WHOLE_f64,
-                                                     sweep_ORDER_WITH_HALF_f64, sweep_ORDER_INFINITE_f64};
+static renyi_sweep_function *const renyi_sweeps[] = {
+    [ORDER_ZERO] = sweep_ORDER_ZERO_f64,
+    [ORDER_HALF] = sweep_ORDER_HALF_f64,
+    [ORDER_TWO] = sweep_ORDER_TWO_f64,
+    [ORDER_WHOLE] = sweep_ORDER_WHOLE_f64,
+    [ORDER_WITH_HALF] = sweep_ORDER_WITH_HALF_f64,
+    [ORDER_INFINITE] = sweep_ORDER_INFINITE_f64,
+    [ORDER_ANY] = sweep_ORDER_ANY_f64,
+};
 
 static NOINLINE void add_row_in_steps(lanes_f64 *sum, const double *term, ptrdiff_t length) {
     add_row_as_swept_f64(sum, term, length, STEP);
