@@ -17,6 +17,8 @@ EXACT |= {
     name: getattr(oracles_divergences, name)
     for name in ("js_divergence", "total_variation", "hellinger", "chi2_divergence", "jeffreys")
 }
+RENYI_BOUND = 2.0**-45
+ORDERS = (0.3, 0.5, 1.01, 1.5, 2, 2.7, 3, 7, np.inf)
 LENGTHS = (2, 3, 4, 9, 50, 300)
 LEAST = 1e-250  # of what is looked at
 
@@ -67,5 +69,32 @@ def test_what_is_left_has_its_digits(operation, rows, dtype, level):
                 beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
         else:
             assert float(result) <= 2.0 * LEAST or exact == np.inf
+    assert looked_at > len(pairs) / 2
+    assert not beyond
+
+
+def far_below_one(random, length, dtype):
+    """Rows whose sums are anything that double holds with room to spare, and that differ by anything."""
+    p = random.random(length) * 10.0 ** random.uniform(-6, 0, length) * 10.0 ** random.uniform(-255, 200)
+    q = p * np.exp(random.normal(size=length) * 10.0 ** random.uniform(-12, 0.5)) * 10.0 ** random.uniform(0, 60)
+    return p, q
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("rows", (multiples, nearly_one_hot, far_below_one))
+@pytest.mark.parametrize("alpha", ORDERS)
+def test_renyi_has_its_digits_too(alpha, rows, level):
+    random = np.random.default_rng(int(1 if alpha == np.inf else 1000 * alpha))
+    pairs = [rows(random, length, "float64") for length in LENGTHS for _ in range(15)]
+    beyond, looked_at = [], 0
+    for (p, q), result in zip(
+        pairs, call_each(level, "renyi_divergence", [(p, q, alpha) for p, q in pairs]), strict=True
+    ):
+        exact = oracles_divergences.renyi_divergence(p, q, alpha)
+        if LEAST < exact < np.inf:
+            looked_at += 1
+            units = oracles.relative_error(result, exact) / RENYI_BOUND
+            if not units <= 1.0:
+                beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
     assert looked_at > len(pairs) / 2
     assert not beyond

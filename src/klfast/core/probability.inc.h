@@ -14,6 +14,7 @@ typedef struct {
     REAL c[LANES], c_low[LANES]; /* divergence: c in two parts; cross-entropy: c */
     REAL limit[LANES];           /* cross-entropy: what is set aside */
     REAL *mass, *first, *second; /* comparisons: where terms are kept as well, or NULL */
+    const REAL *differences;     /* Renyi's: p - c*q where that is known better, or NULL */
     klfast_ahead ahead_p, ahead_q;
 } F(constants);
 
@@ -23,6 +24,7 @@ static F(constants) F(same_constants)(REAL c, REAL c_low, REAL limit, const REAL
     all.ahead_p = F(ahead_or)(&row->ahead_a, p, F(AHEAD));
     all.ahead_q = F(ahead_or)(&row->ahead_b, q, F(AHEAD));
     all.mass = all.first = all.second = NULL;
+    all.differences = NULL;
     for (int j = 0; j < LANES; j++) {
         all.c[j] = c;
         all.c_low[j] = c_low;

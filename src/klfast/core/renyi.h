@@ -56,15 +56,36 @@ static int renyi_is_certain(const weights_state *s, double order) {
     return !(w * w > 0x1p-53 * (f / order / (1 - order)) || fabs((1 - order) * w) > 0x1p-51);
 }
 
+/* Whether p - c*q is less than it has to be (see least_distance): f is order*(1 - order)/2 times its square, and of infinite
+ * order the result is about the largest. */
+static int renyi_is_next_to_nothing(const weights_state *s, double order, double distance) {
+    double p = sum_value(s->mass), w = -sum_value(s->second) / p;
+    if (order == HUGE_VAL) return s->largest + w * (1 + s->largest) < distance;
+    return order != 0 && 2 * (sum_value(s->first) / p / order / (1 - order)) < distance * distance;
+}
+
+/* After a walk of sums. */
+static void renyi_sums_finish(const weights_state *s, klfast_row *row) {
+    wide_sum p = s->mass, q = s->second;
+    int can_be_scaled = is_moderate(sum_value(p)) && is_moderate(sum_value(q)), is_first = row->walk == WALK_SUMS;
+    row->walk = can_be_scaled ? WALK_CAREFUL : WALK_TERMS;
+    if (is_first) set_quotient(row, p, q);
+    else if (can_be_scaled && s->q_beside_largest_p > 0) {
+        bring_to(1.0, &row->scale_p, &p);
+        bring_to(1.0, &row->scale_q, &q);
+        set_quotient(row, p, q);
+        row->walk = row->walk_after;
+        if (row->walk == WALK_ANCHORED) find_anchor(s, row);
+    } else row->walk = WALK_TERMS;
+}
+
 static int renyi_finish(const klfast_state *state, klfast_row *row, double *result) {
     const renyi_state *s = &state->renyi;
     const weights_state *sums = &s->weights;
     double order = row->parameters->order;
     *result = NAN;
     if (is_sums(row->walk)) {
-        double p = sum_value(sums->mass), q = sum_value(sums->second);
-        row->walk = is_moderate(p) && is_moderate(q) ? WALK_CAREFUL : WALK_TERMS;
-        set_quotient(row, sums->mass, sums->second);
+        renyi_sums_finish(sums, row);
         return 1;
     }
     if (sums->flags & HAS_NAN) return 0;
@@ -78,12 +99,21 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         return 0;
     }
     double w = -sum_value(sums->second) / sum_value(sums->mass);
-    if (row->repeats < 3 && fabs(w) < 0.5 && !renyi_is_certain(sums, order)) {
-        row->repeats++;
-        refine_constant(row, w);
+    int is_out = sums->flags & OUT_OF_SCALE, is_scaled = row->walk == WALK_ANCHORED || row->walk == WALK_ONE_BY_ONE;
+    int is_near = !is_out && renyi_is_next_to_nothing(sums, order, least_distance_of(row));
+    if (!is_scaled && (is_out || is_near)) {
+        row->walk = WALK_WIDE_SUMS;
+        row->walk_after = is_near ? WALK_ANCHORED : WALK_ONE_BY_ONE;
+        row->repeats = 0;
         return 1;
     }
-    double value = sums->flags & OUT_OF_SCALE ? -1.0 : renyi_from_sums(sums, order);
+    if (row->repeats < 3 && !is_out && fabs(w) < 0.5 && !renyi_is_certain(sums, order)) {
+        row->repeats++;
+        if (row->walk == WALK_ANCHORED) move_anchor(row, w);
+        else refine_constant(row, w);
+        return 1;
+    }
+    double value = is_out ? -1.0 : renyi_from_sums(sums, order);
     if (!(value >= 0)) {
         row->walk = WALK_TERMS;
         return 1;

@@ -8,7 +8,8 @@
  * little is left of it. For multiples of 1/2 (up to MOST_POWERS) h is a square times a polynomial and needs no logarithm.
  * Order 0 is log(sum q / sum of q where p > 0), infinite order the log of the largest p/q.
  *
- * Rows for which that is not enough (numbers or sums at the ends of the range, nearly disjoint supports) are walked once
+ * Rows at the ends of the range, and those between which there is next to nothing, are scaled, and the latter have c from an
+ * anchor (see weights.h). Rows for which that is not enough (numbers at both ends, nearly disjoint supports) are walked once
  * more, as logarithms. */
 
 enum { ORDER_ZERO, ORDER_HALF, ORDER_TWO, ORDER_WHOLE, ORDER_WITH_HALF, ORDER_INFINITE, ORDER_ANY };
@@ -93,17 +94,31 @@ static ALWAYS_INLINE void renyi_terms_of_powers(double *restrict h, const double
     }
 }
 
+/* p - c*q of the step at `start`. */
+static ALWAYS_INLINE void renyi_differences(double *restrict d, const double *restrict p, const double *restrict q,
+                                            ptrdiff_t start, const constants_f64 *restrict row) {
+    if (row->differences) {
+        memcpy(d, row->differences + start, STEP * sizeof *d);
+        return;
+    }
+    for (int part = 0; part < STEP; part += LANES) {
+        AS_LOOP
+        for (int j = 0; j < LANES; j++)
+            d[part + j] = fma_f64(-row->c_low[j], q[part + j], difference_f64(p[part + j], row->c[j], q[part + j]));
+    }
+}
+
 /* The step at `start`. */
 static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p, const double *restrict q, ptrdiff_t start,
                                      const constants_f64 *restrict row, double order, const int kind) {
     double first[STEP], second[STEP], mass[STEP], beside[STEP], scaled[STEP], opposite[STEP];
     const int of_powers = kind == ORDER_WHOLE || kind == ORDER_WITH_HALF;
     const int has_logarithm = kind != ORDER_HALF && kind != ORDER_TWO && !of_powers; /* which a small p may not have */
+    renyi_differences(second, p, q, start, row);
     for (int part = 0; part < STEP; part += LANES) {
         AS_LOOP
         for (int j = 0; j < LANES; j++) {
-            double a = p[part + j], b = q[part + j], cb = row->c[j] * b;
-            double d = fma_f64(-row->c_low[j], b, difference_f64(a, row->c[j], b)), h = 0, m = a;
+            double a = p[part + j], b = q[part + j], cb = row->c[j] * b, d = second[part + j], h = 0, m = a;
             if (kind == ORDER_HALF) h = renyi_term_half(a, cb, d);
             if (kind == ORDER_TWO) h = renyi_term_two(a, cb, d);
             if (kind == ORDER_ZERO) {
@@ -115,7 +130,6 @@ static ALWAYS_INLINE void renyi_step(sweep_f64 *local, const double *restrict p,
                 local->largest[j] = ratio > local->largest[j] ? ratio : local->largest[j];
             }
             first[part + j] = h;
-            second[part + j] = d;
             mass[part + j] = m;
             beside[part + j] = a * row->limit[j];
             scaled[part + j] = cb;
@@ -210,11 +224,13 @@ static NOINLINE void renyi_of_row(sweep_f64 *sums, const double *p, const double
 }
 
 /* What a lane whose sums are sound comes to; returns whether they tell. `impossible`: what makes an order above 1 infinite. */
-static NOINLINE int renyi_of_lane(double *result, const tile_sums_f64 *tile, int j, double order, int impossible) {
+static NOINLINE int renyi_of_lane(double *result, const tile_sums_f64 *tile, int j, double order, double distance,
+                                  int impossible) {
     weights_state s = {.mass.high = tile->mass[j], .first.high = tile->first[j], .second.high = tile->second[j],
                        .largest = tile->largest[j]};
+    int is_certain = renyi_is_certain(&s, order) && !renyi_is_next_to_nothing(&s, order, distance);
     *result = impossible ? HUGE_VAL : renyi_from_sums(&s, order);
-    return impossible || (*result >= 0 && fabs(s.first.high) <= HIGHEST_SUM && renyi_is_certain(&s, order));
+    return impossible || (*result >= 0 && fabs(s.first.high) <= HIGHEST_SUM && is_certain);
 }
 
 static int has_impossible(const double *p, const double *q, ptrdiff_t start, ptrdiff_t length, ptrdiff_t distance) {
@@ -246,7 +262,8 @@ static unsigned tile_renyi_divergence_f64(double *result, const void *a, const v
         if (!tile.is_sound[j]) continue;
         int is_watched = tile.is_infinite[j] && order > 1; /* both ways, see below */
         int impossible = is_watched && has_impossible(p, q, j, length, told->alone ? 1 : LANES);
-        certain[j] = renyi_of_lane(&result[j], &tile, j, order, impossible);
+        double distance = least_distance(row.c[j], row.c_low[j]);
+        certain[j] = renyi_of_lane(&result[j], &tile, j, order, distance, impossible);
     }
     return lane_bits(certain, LANES);
 }
@@ -277,10 +294,55 @@ static void renyi_logs(renyi_state *s, const double *p, const double *q, ptrdiff
     }
 }
 
+/* The constants of a block whose c is row->constant, and the lowest q that is taken beside it; p, which is of the size of c*q,
+ * is told in the same units. */
+static constants_f64 renyi_constants(double *lowest, const double *p, const double *q, const klfast_row *row) {
+    double held = row->constant < 1 ? row->constant : 1;
+    int in_range = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT;
+    *lowest = in_range ? LOWEST_WEIGHT / held : NAN;
+    return same_constants_f64(row->constant, row->constant_low, 1 / held, p, q, row);
+}
+
+static int renyi_in_place(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+    double lowest, order = row->parameters->order;
+    constants_f64 constants = renyi_constants(&lowest, p, q, row);
+    sweep_f64 sums;
+    int usual = 0;
+    for (int signs = 0; signs <= 1 && !usual; signs++) {
+        renyi_sweeps[renyi_kind(order)](&sums, p, q, length, &constants, order, signs);
+        usual = conclude_f64(state, &sums, lowest, 1);
+    }
+    return usual;
+}
+
+/* The same of a row that is scaled. */
+static int renyi_scaled(weights_state *state, const double *p, const double *q, ptrdiff_t length, const klfast_row *row) {
+    double scaled_p[PIECE], scaled_q[PIECE], differences[PIECE], lowest, order = row->parameters->order;
+    constants_f64 constants = renyi_constants(&lowest, scaled_p, scaled_q, row);
+    int usual = 1;
+    constants.differences = differences;
+    for (ptrdiff_t i = 0; i < length; i += PIECE) {
+        ptrdiff_t count = length - i < PIECE ? length - i : PIECE;
+        klfast_state all = {.weights = *state}, piece;
+        sweep_f64 sums;
+        memset(&piece, 0, sizeof piece);
+        memset(differences, 0, sizeof differences);
+        for (ptrdiff_t k = 0; k < count; k++) {
+            scaled_p[k] = p[i + k] * row->scale_p + 0.0;
+            scaled_q[k] = q[i + k] * row->scale_q + 0.0;
+            differences[k] = difference_told(scaled_p[k], scaled_q[k], row);
+        }
+        renyi_sweeps[renyi_kind(order)](&sums, scaled_p, scaled_q, count, &constants, order, 0);
+        usual &= conclude_f64(&piece.weights, &sums, lowest, 1);
+        if (i > 0) weights_join(&all, &piece, row);
+        *state = i > 0 ? all.weights : piece.weights;
+    }
+    return usual;
+}
+
 static void renyi_divergence_f64(klfast_state *state, const void *p, const void *q, ptrdiff_t length,
                                  const klfast_row *row) {
     renyi_state *s = &state->renyi;
-    int kind = renyi_kind(row->parameters->order);
     memset(s, 0, sizeof *s);
     s->largest_ratio = -HUGE_VAL;
     if (is_sums(row->walk)) {
@@ -292,17 +354,8 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
         if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row);
         return;
     }
-    /* The lowest q that is taken beside c; p, which is of the size of c*q, is told in the same units. */
-    double held = row->constant < 1 ? row->constant : 1;
-    int in_range = row->constant >= LOWEST_WEIGHT && row->constant <= 1 / LOWEST_WEIGHT;
-    double lowest = in_range ? LOWEST_WEIGHT / held : NAN;
-    constants_f64 constants = same_constants_f64(row->constant, row->constant_low, 1 / held, p, q, row);
-    sweep_f64 sums;
-    int usual = 0;
-    for (int signs = 0; signs <= 1 && !usual; signs++) {
-        renyi_sweeps[kind](&sums, p, q, length, &constants, row->parameters->order, signs);
-        usual = conclude_f64(&s->weights, &sums, lowest, 1);
-    }
+    int is_scaled = row->walk == WALK_ANCHORED || row->walk == WALK_ONE_BY_ONE;
+    int usual = (is_scaled ? renyi_scaled : renyi_in_place)(&s->weights, p, q, length, row);
     /* watched both ways, so it does not say which of p and q is 0 alone */
     int is_watched = s->weights.flags & IS_INFINITE && row->parameters->order > 1;
     if (!(is_watched && has_impossible(p, q, 0, length, 1))) s->weights.flags &= ~IS_INFINITE;
