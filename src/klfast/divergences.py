@@ -254,8 +254,9 @@ def renyi_divergence(
     Notes
     -----
     Computed in double whatever the input; relative error at most 2**-45, however close p and q are and alpha is to 1 (order
-    1 itself has the accuracy of `kl_divergence`). Numbers at the ends of the range, and rows that have almost no event in
-    common, go through their logarithms: the error is then 2**-45/min(1, |alpha - 1|) relative to the largest of those.
+    1 itself has the accuracy of `kl_divergence`). Rows that reach from one end of the range to the other, or whose sums are
+    there, and rows that have almost no event in common go through their logarithms: the error is then
+    2**-45/min(1, |alpha - 1|) relative to the largest of those.
     Definition: Renyi, On Measures of Entropy and Information (1961).
 
     Examples

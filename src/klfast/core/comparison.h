@@ -94,8 +94,7 @@ static void plan_repeat(const weights_state *s, klfast_row *row, double w, int r
         row->is_float = 0;
         row->walk = WALK_WIDE_SUMS;
     } else if (!(fabs(w) < 0.5)) row->walk = row->repeats == 1 ? WALK_SUMS : WALK_WIDE_SUMS;
-    else if (row->repeats == 3 && s->q_beside_largest_p > 0)
-        find_anchor(s, row);
+    else if (row->repeats == 3 && s->q_beside_largest_p > 0) find_anchor(s, row);
     else {
         refine_constant(row, w);
         row->walk = row->repeats == 1 ? WALK_CAREFUL : WALK_ONE_BY_ONE;

@@ -123,7 +123,7 @@ enum {
     WALK_CAREFUL,   /* with the c that the sums of an earlier walk gave, to the last bit */
     WALK_ANCHORED, /* with c = p/q of the largest p, of which no digit is lost, and perhaps a little more */
     WALK_MULTIPLES, /* only to see whether q is p times a number: then no divergence is anything but 0 */
-    WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near `aim` */
+    WALK_ONE_BY_ONE, /* comparisons: in double, scaled so that both sums are near `aim`; Renyi's: near 1 */
     WALK_TERMS,      /* logits, Jensen-Shannon: the totals are known */
     WALK_WIDE_TERMS, /* the same, in double */
 };
@@ -155,8 +155,8 @@ typedef struct {
     double aim; /* comparisons: what WALK_ONE_BY_ONE brings both sums to, another power of two */
     double constant,
         constant_low;          /* c of the probability kernels: close to sum p / sum q, or to sum q (cross-entropy) */
-    /* WALK_ANCHORED: c = anchor_unit*(anchor_p + anchor_rest)/anchor_q, where anchor_unit is a power of two and the others are
-     * not far from 1. */
+    /* WALK_ANCHORED: c = anchor_unit*(anchor_p + anchor_rest)/anchor_q, where anchor_unit is a power of two and anchor_p and
+     * anchor_q are from 1/2 to 1. */
     double anchor_p, anchor_q, anchor_unit;
     wide_sum anchor_rest;
     /* Cross-entropy of logits: the logit of the label, what the row counts, and what its gradient is multiplied by. */

@@ -106,7 +106,7 @@ static int sums_finish(const weights_state *s, klfast_row *row, double p, double
     return !(s->flags & HAS_NAN) && needs_scaling(s, row);
 }
 
-/* What is beside p has to be left of p - c*q, that its rounding and that of c_low do not take too many of its digits. */
+/* How much has to be left of p - c*q, beside p, so that its rounding and that of c_low take few of its digits. */
 static inline double least_distance(double c, double c_low) { return 0.25 * fabs(c_low) / c; }
 static double least_distance_of(const klfast_row *row) {
     return row->walk == WALK_ANCHORED ? 0 : least_distance(row->constant, row->constant_low);
