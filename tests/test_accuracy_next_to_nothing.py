@@ -52,6 +52,22 @@ def nearly_one_hot(random, length, dtype):
     return p.astype(dtype), q.astype(dtype)
 
 
+def assert_digits(pairs, results, exact_of, bound):
+    """The relative error of every result is at most `bound`; of most pairs there is something to look at."""
+    beyond, looked_at = [], 0
+    for (p, q), result in zip(pairs, results, strict=True):
+        exact = exact_of(p.astype(np.float64), q.astype(np.float64))
+        if LEAST < exact < np.inf:
+            looked_at += 1
+            units = oracles.relative_error(result, exact) / bound
+            if not units <= 1.0:
+                beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
+        else:
+            assert float(result) <= 2.0 * LEAST or exact == np.inf
+    assert looked_at > len(pairs) / 2
+    assert not beyond
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("rows", (multiples, nearly_one_hot))
@@ -59,18 +75,7 @@ def nearly_one_hot(random, length, dtype):
 def test_what_is_left_has_its_digits(operation, rows, dtype, level):
     random = np.random.default_rng([len(operation), dtype == "float32"])
     pairs = [rows(random, length, dtype) for length in LENGTHS for _ in range(40)]
-    beyond, looked_at = [], 0
-    for (p, q), result in zip(pairs, call_each(level, operation, pairs), strict=True):
-        exact = EXACT[operation](p.astype(np.float64), q.astype(np.float64))
-        if LEAST < exact < np.inf:
-            looked_at += 1
-            units = oracles.relative_error(result, exact) / BOUNDS[dtype]
-            if not units <= 1.0:
-                beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
-        else:
-            assert float(result) <= 2.0 * LEAST or exact == np.inf
-    assert looked_at > len(pairs) / 2
-    assert not beyond
+    assert_digits(pairs, call_each(level, operation, pairs), EXACT[operation], BOUNDS[dtype])
 
 
 def far_below_one(random, length, dtype):
@@ -86,15 +91,5 @@ def far_below_one(random, length, dtype):
 def test_renyi_has_its_digits_too(alpha, rows, level):
     random = np.random.default_rng(int(1 if alpha == np.inf else 1000 * alpha))
     pairs = [rows(random, length, "float64") for length in LENGTHS for _ in range(15)]
-    beyond, looked_at = [], 0
-    for (p, q), result in zip(
-        pairs, call_each(level, "renyi_divergence", [(p, q, alpha) for p, q in pairs]), strict=True
-    ):
-        exact = oracles_divergences.renyi_divergence(p, q, alpha)
-        if LEAST < exact < np.inf:
-            looked_at += 1
-            units = oracles.relative_error(result, exact) / RENYI_BOUND
-            if not units <= 1.0:
-                beyond.append((p.tolist(), q.tolist(), float(result), float(exact), float(units)))
-    assert looked_at > len(pairs) / 2
-    assert not beyond
+    results = call_each(level, "renyi_divergence", [(p, q, alpha) for p, q in pairs])
+    assert_digits(pairs, results, lambda p, q: oracles_divergences.renyi_divergence(p, q, alpha), RENYI_BOUND)

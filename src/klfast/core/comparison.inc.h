@@ -138,8 +138,8 @@ static void F(comparison_unusual)(weights_state *state, const REAL *p, const REA
 static void F(comparison_any)(weights_state *state, const REAL *p, const REAL *q, ptrdiff_t length,
                               const klfast_row *row, int kind) {
     REAL c = (REAL)row->constant, c_low = (REAL)((row->constant - (double)c) + row->constant_low);
-    int in_range = row->walk != WALK_ONE_BY_ONE && row->walk != WALK_ANCHORED && row->scale_p == 1.0 &&
-                   row->scale_q == 1.0 && (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
+    int in_range = !is_scaled_walk(row->walk) && row->scale_p == 1.0 && row->scale_q == 1.0 &&
+                   (double)c >= LOWEST_WEIGHT && (double)c <= 1 / LOWEST_WEIGHT;
     memset(state, 0, sizeof *state);
     if (in_range) {
         F(constants) constants = F(same_constants)(c, c_low, 0, p, q, row);

@@ -99,9 +99,9 @@ static int renyi_finish(const klfast_state *state, klfast_row *row, double *resu
         return 0;
     }
     double w = -sum_value(sums->second) / sum_value(sums->mass);
-    int is_out = sums->flags & OUT_OF_SCALE, is_scaled = row->walk == WALK_ANCHORED || row->walk == WALK_ONE_BY_ONE;
+    int is_out = sums->flags & OUT_OF_SCALE;
     int is_near = !is_out && renyi_is_next_to_nothing(sums, order, least_distance_of(row));
-    if (!is_scaled && (is_out || is_near)) {
+    if (!is_scaled_walk(row->walk) && (is_out || is_near)) {
         row->walk = WALK_WIDE_SUMS;
         row->walk_after = is_near ? WALK_ANCHORED : WALK_ONE_BY_ONE;
         row->repeats = 0;

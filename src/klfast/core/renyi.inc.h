@@ -354,8 +354,7 @@ static void renyi_divergence_f64(klfast_state *state, const void *p, const void 
         if (!(s->weights.flags & HAS_NAN)) renyi_logs(s, p, q, length, row);
         return;
     }
-    int is_scaled = row->walk == WALK_ANCHORED || row->walk == WALK_ONE_BY_ONE;
-    int usual = (is_scaled ? renyi_scaled : renyi_in_place)(&s->weights, p, q, length, row);
+    int usual = (is_scaled_walk(row->walk) ? renyi_scaled : renyi_in_place)(&s->weights, p, q, length, row);
     /* watched both ways, so it does not say which of p and q is 0 alone */
     int is_watched = s->weights.flags & IS_INFINITE && row->parameters->order > 1;
     if (!(is_watched && has_impossible(p, q, 0, length, 1))) s->weights.flags &= ~IS_INFINITE;

@@ -56,8 +56,8 @@ static double comparison_term_of(double p, double q, const klfast_row *row, int 
 
 static void comparison_unusual_f64(weights_state *state, const double *p, const double *q, ptrdiff_t length,
                                    const klfast_row *row, int kind) {
-    int is_same_scale = row->scale_p == row->scale_q && row->walk != WALK_ANCHORED;
-    int is_plain = is_same_scale && row->constant == 1.0 && row->constant_low == 0;
+    int is_one = row->walk != WALK_ANCHORED && row->constant == 1.0 && row->constant_low == 0;
+    int is_plain = is_one && row->scale_p == row->scale_q;
     if (!note_special(state, p, q, length)) return;
     for (ptrdiff_t i = 0; i < length; i++) {
         double a = p[i] * row->scale_p, b = q[i] * row->scale_q;

@@ -106,6 +106,9 @@ static int sums_finish(const weights_state *s, klfast_row *row, double p, double
     return !(s->flags & HAS_NAN) && needs_scaling(s, row);
 }
 
+/* Walks in double over a row that is scaled. */
+static inline int is_scaled_walk(int walk) { return walk == WALK_ONE_BY_ONE || walk == WALK_ANCHORED; }
+
 /* How much has to be left of p - c*q, beside p, so that its rounding and that of c_low take few of its digits. */
 static inline double least_distance(double c, double c_low) { return 0.25 * fabs(c_low) / c; }
 static double least_distance_of(const klfast_row *row) {
