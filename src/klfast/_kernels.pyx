@@ -121,7 +121,7 @@ SMALL_WORK = LITTLE_WORK
 
 # Few long rows: so many blocks are shared out at a time, for each thread.
 cdef enum:
-    BLOCKS_PER_THREAD = 64
+    BLOCKS_PER_THREAD = 1024
 
 
 # What is done to a block, and how what that leaves is joined: one of each pair of functions in kernels.h.

@@ -10,7 +10,7 @@ typedef struct klfast_job {
     klfast_task *task;
     void *context;
     ptrdiff_t count;
-    ptrdiff_t chunk;        /* how many tasks a thread takes at a time */
+    ptrdiff_t n_threads;
     _Atomic ptrdiff_t next; /* the first task that nobody has taken */
     /* Of the pool, under its lock: how many threads may still join, how many are at work, the next one's number. */
     int wanted, active, joined;

@@ -24,12 +24,20 @@ void klfast_after_fork(void) {
     klfast_use_driver(driver == OPENMP_DRIVER ? POOL_DRIVER : driver);
 }
 
+/* How many tasks a thread takes where `next` is the first that nobody has taken; 0 when all are. Many at first: what comes next
+ * in memory a thread asks for ahead, but where it begins nothing was asked for, or only by its neighbour. Ever fewer then, so
+ * that nobody waits long for a thread that was held up. */
+static ptrdiff_t share_from(const klfast_job *job, ptrdiff_t next) {
+    ptrdiff_t left = job->count - next, share = left / (2 * job->n_threads);
+    return share > 0 ? share : left > 0;
+}
+
 void klfast_work(klfast_job *job, int thread) {
-    for (;;) {
-        ptrdiff_t first = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
-        if (first >= job->count) return;
-        ptrdiff_t last = job->count - first < job->chunk ? job->count : first + job->chunk;
-        job->task(job->context, first, last, thread);
+    ptrdiff_t next = atomic_load(&job->next), share;
+    while ((share = share_from(job, next)) > 0) {
+        if (!atomic_compare_exchange_strong(&job->next, &next, next + share)) continue; /* another was faster; `next` is new */
+        job->task(job->context, next, next + share, thread);
+        next = atomic_load(&job->next);
     }
 }
 
@@ -38,9 +46,7 @@ void klfast_share(klfast_task *task, void *context, ptrdiff_t count, int n_threa
         task(context, 0, count, 0);
         return;
     }
-    /* Few enough at a time that nobody waits long for a thread that was held up. */
-    ptrdiff_t chunk = count / (16 * (ptrdiff_t)n_threads);
-    klfast_job job = {.task = task, .context = context, .count = count, .chunk = chunk > 0 ? chunk : 1};
+    klfast_job job = {.task = task, .context = context, .count = count, .n_threads = n_threads};
     /* Python tells of its forks; this is for those that it knows nothing of. */
     if (process_number() != home) klfast_after_fork();
     if (driver == OPENMP_DRIVER)
