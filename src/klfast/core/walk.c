@@ -73,7 +73,7 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
         ptrdiff_t done = group->part * ((rows->length + 3) / 4) + steps;
         ahead.step = parts > 1 ? array->stride : 4 * array->stride;
         ahead.line = parts > 1 ? KLFAST_LINE_BYTES : array->stride;
-        ahead.start = next + done * ahead.step;
+        ahead.start = next + done * ahead.step + KLFAST_LINE_BYTES - 1; /* if it begins within a line, that is here already */
     } else if (array->row_stride == rows->length * array->stride) /* a step takes 256/size elements */
         ahead = (klfast_ahead){next, in_elements(rows->type, 4 * KLFAST_LINE_BYTES) * array->stride, KLFAST_LINE_BYTES};
     return ahead;
