@@ -150,6 +150,13 @@ static ALWAYS_INLINE void F(prefetch_step)(const klfast_ahead *ahead, ptrdiff_t 
     for (int k = 0; k < 4; k++) __builtin_prefetch(line + k * ahead->line);
 }
 
+/* The same for what is not read soon, into the second cache: more lines are then under way at a time, and the nearest is left
+ * to what is computed. */
+static ALWAYS_INLINE void F(prefetch_far)(const klfast_ahead *ahead, ptrdiff_t start) {
+    const char *line = ahead->start + start / STEP * ahead->step;
+    for (int k = 0; k < 4; k++) __builtin_prefetch(line + k * ahead->line, 0, 2);
+}
+
 /* What comes `distance` elements later in the same array. */
 static ALWAYS_INLINE klfast_ahead F(further_on)(const REAL *array, ptrdiff_t distance) {
     return (klfast_ahead){(const char *)(array + distance), STEP * sizeof(REAL), 64};

@@ -166,7 +166,7 @@ static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x,
     for (ptrdiff_t part = first; part < end; part += F(PART)) {
         ptrdiff_t stop = end - part < F(PART) ? end : part + F(PART), i = part;
         for (; i + STEP <= stop; i += STEP) {
-            F(prefetch_step)(&ahead, i);
+            F(prefetch_far)(&ahead, i);
             if (output.start) F(prefetch_step)(&output, i);
             if (is_lower || !F(holds)(x + i, largest, STEP))
                 F(softmax_step)(sums, x + i, largest, scale, &e, 1, with_value);
@@ -174,7 +174,7 @@ static ALWAYS_INLINE void F(softmax_steps)(F(softmax_sums) *sums, const REAL *x,
             if (!CARRY && i - part == STEP) F(end_softmax_run)(sums, with_value);
         }
         if (i < stop) {
-            F(prefetch_step)(&ahead, i);
+            F(prefetch_far)(&ahead, i);
             F(softmax_step)(sums, F(whole_step)(x, i, stop, -INFINITY, padded), largest, scale, &e, 0, with_value);
         }
         F(end_softmax_run)(sums, with_value);

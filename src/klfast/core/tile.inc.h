@@ -71,9 +71,9 @@ static ALWAYS_INLINE void F(tile_quotients)(F(constants) *row, REAL *lowest, con
     }
 }
 
-/* The line of a tile's own size that is `at` elements on, of what is to come. */
+/* The line of a tile's own size that is `at` elements on, of what is to come: as prefetch_far. */
 static ALWAYS_INLINE void F(prefetch_line)(const klfast_ahead *ahead, ptrdiff_t at) {
-    __builtin_prefetch(ahead->start + at / STEP * ahead->step + at % STEP / LANES * ahead->line);
+    __builtin_prefetch(ahead->start + at / STEP * ahead->step + at % STEP / LANES * ahead->line, 0, 2);
 }
 
 /* All terms first, then their sums: so no step is too short to be worth its while. */
@@ -84,8 +84,8 @@ static ALWAYS_INLINE void F(tile_gaps)(F(sweep) *sums, const REAL *p, const REAL
     ptrdiff_t i = 0;
     F(begin_watch)(&local);
     for (; i + STEP <= length; i += STEP) {
-        F(prefetch_step)(&row->ahead_p, i);
-        F(prefetch_step)(&row->ahead_q, i);
+        F(prefetch_far)(&row->ahead_p, i);
+        F(prefetch_far)(&row->ahead_q, i);
         F(gap_lines)(&local, first + i, second + i, F(lines_of)(p + i), F(lines_of)(q + i), row, STEP / LANES, careful, way);
     }
     for (; i < length; i += LANES) {
@@ -143,8 +143,8 @@ static ALWAYS_INLINE void F(cross_terms)(F(sweep) *sums, REAL *restrict term, co
     F(begin_watch)(&local);
     /* one line at a time is enough without FMA, and leaves the library smaller */
     for (; KLFAST_FMA && i + STEP <= length; i += STEP) {
-        F(prefetch_step)(&row->ahead_p, i);
-        if (!same) F(prefetch_step)(&row->ahead_q, i);
+        F(prefetch_far)(&row->ahead_p, i);
+        if (!same) F(prefetch_far)(&row->ahead_q, i);
         F(cross_lines)(&local, term + i, p + i, q + i, row, STEP / LANES, same);
     }
     for (; i < length; i += LANES) {
