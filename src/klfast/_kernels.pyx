@@ -119,7 +119,7 @@ cdef enum:
 
 SMALL_WORK = LITTLE_WORK
 
-# Few long rows: so many blocks are shared out at a time, for each thread.
+# Few long rows: so many blocks are shared out at a time, for each thread: their states are then as large as ten blocks.
 cdef enum:
     BLOCKS_PER_THREAD = 1024
 

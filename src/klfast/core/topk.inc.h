@@ -80,7 +80,7 @@ static void F(group_masses)(double *masses, double *reference, const double *max
         F(lanes) sum = {{0}};
         for (ptrdiff_t i = first; i < end; i += STEP) {
             const REAL *a = F(whole_step)(x, i, end, -INFINITY, padded);
-            F(prefetch_step)(&ahead, i);
+            F(prefetch_far)(&ahead, i);
             for (int j = 0; j < STEP; j++) part[j] = F(scaled_exp)(a[j], scale, &e);
             F(fold)(&sum, part);
             if (F(ends_run)(i, end)) F(end_run)(&sum);
