@@ -206,14 +206,36 @@ static ALWAYS_INLINE void F(prefetch_terms)(const char *start, const int size) {
     for (int line = 0; line < F(TERM_STEP) * size; line += KLFAST_LINE_BYTES) __builtin_prefetch(start + line);
 }
 
-/* Of a short row: eight lanes, whatever the type. */
+enum { F(SHORT_LANES) = 8 };
+
+/* The last terms of a short row, and zeros. */
+static ALWAYS_INLINE void F(short_end)(REAL *restrict end, const REAL *restrict term, ptrdiff_t length) {
+#ifdef __AVX__ /* a load under a mask, see padded_step */
+    INTEGER left = (INTEGER)length;
+    for (INTEGER j = 0; j < F(SHORT_LANES); j++) end[j] = j < left ? term[j] : 0;
+#else
+    for (int j = 0; j < F(SHORT_LANES); j++) end[j] = 0;
+    memcpy(end, term, (size_t)length * sizeof(REAL));
+#endif
+}
+
+/* Of a short row: eight lanes, whatever the type, halved again and again. */
 static ALWAYS_INLINE double F(short_sum)(const REAL *term, ptrdiff_t length) {
-    double lane[8] = {0};
-    ptrdiff_t i = 0;
-    for (; i + 8 <= length; i += 8)
-        for (int j = 0; j < 8; j++) lane[j] += (double)term[i + j];
-    for (int j = 0; i + j < length; j++) lane[j] += (double)term[i + j];
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    double lane[F(SHORT_LANES)] = {0};
+    REAL end[F(SHORT_LANES)];
+    ptrdiff_t whole = length & -F(SHORT_LANES);
+    for (ptrdiff_t i = 0; i < whole; i += F(SHORT_LANES)) {
+        AS_LOOP
+        for (int j = 0; j < F(SHORT_LANES); j++) lane[j] += (double)term[i + j];
+    }
+    if (whole < length) {
+        F(short_end)(end, term + whole, length - whole);
+        AS_LOOP
+        for (int j = 0; j < F(SHORT_LANES); j++) lane[j] += (double)end[j];
+    }
+    for (int half = F(SHORT_LANES) / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) lane[j] += lane[half + j];
+    return lane[0];
 }
 
 /* Of a long one, TERM_STEP terms after the other. */
@@ -233,10 +255,14 @@ static ALWAYS_INLINE double F(row_sum)(const F(lanes) *sum, const REAL *term, pt
 /* sums[r] for each of `rows` rows of terms, one behind the other. */
 static void F(sum_rows)(double *sums, const void *terms, ptrdiff_t rows, ptrdiff_t length) {
     const REAL *term = terms;
+    if (length <= KLFAST_SHORT_ROW) {
+        for (ptrdiff_t r = 0; r < rows; r++, term += length) sums[r] = F(short_sum)(term, length);
+        return;
+    }
     for (ptrdiff_t r = 0; r < rows; r++, term += length) {
         F(lanes) sum = {{0}};
-        if (length > KLFAST_SHORT_ROW) F(add_terms)(&sum, term, length);
-        sums[r] = F(row_sum)(&sum, term, length);
+        F(add_terms)(&sum, term, length);
+        sums[r] = sum_value(F(lane_total)(&sum));
     }
 }
 
