@@ -64,6 +64,9 @@ enum { HALF, BRAIN, SINGLE, DOUBLE, INT8, UINT8, INT16, UINT16, INT32, UINT32, I
  * as a line of memory holds, 16 floats or 8 doubles. As many lanes has a tile. */
 #define KLFAST_LINE_BYTES 64
 #define KLFAST_GROUP 16
+/* So far ahead of what is computed memory is asked for: far enough to hide how long it takes, and near enough to stay in the
+ * nearest cache until it is read. */
+#define KLFAST_AHEAD_BYTES 4096
 /* Lines that lie side by side and are walked together: four come from memory hardly later than one. */
 #define KLFAST_PARTS 4
 /* In so many places rows are sampled: see tell.c. */

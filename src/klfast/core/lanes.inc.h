@@ -141,8 +141,7 @@ static ALWAYS_INLINE const REAL *F(whole_step)(const REAL *array, ptrdiff_t star
     return padded;
 }
 
-/* 4096 bytes: far enough ahead to hide the memory, near enough to stay in the nearest cache until it is read. */
-enum { F(AHEAD) = 4096 / sizeof(REAL) };
+enum { F(AHEAD) = KLFAST_AHEAD_BYTES / sizeof(REAL) }; /* in elements */
 
 /* Ask for the lines that belong to the step at `start`; an address beyond the array does no harm. */
 static ALWAYS_INLINE void F(prefetch_step)(const klfast_ahead *ahead, ptrdiff_t start) {

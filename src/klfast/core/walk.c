@@ -59,7 +59,8 @@ void klfast_place_group(klfast_group *group, const klfast_rows *rows, ptrdiff_t 
     group->count = smaller(rows->unit, rows->row_count - group->first);
 }
 
-/* Which lines to ask for while part after part of a unit is computed, so that at its end the next one is in the cache.
+/* Which lines to ask for while part after part of a unit is computed, so that at its end the next one is in the cache; of rows
+ * of a few elements, one of those after the next, which would come too late.
  * Where the elements of a row lie apart, a step asks for four lines of one element or, without strips, for one line of
  * four elements. `steps` have been taken in this part. */
 klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, const klfast_array *array,
@@ -74,8 +75,11 @@ klfast_ahead klfast_foresee(const klfast_rows *rows, const klfast_group *group, 
         ahead.step = parts > 1 ? array->stride : 4 * array->stride;
         ahead.line = parts > 1 ? KLFAST_LINE_BYTES : array->stride;
         ahead.start = next + done * ahead.step + KLFAST_LINE_BYTES - 1; /* if it begins within a line, that is here already */
-    } else if (array->row_stride == rows->length * array->stride) /* a step takes 256/size elements */
+    } else if (array->row_stride == rows->length * array->stride) { /* a step takes 256/size elements */
+        ptrdiff_t unit_bytes = rows->unit * array->row_stride;
+        if (unit_bytes < KLFAST_AHEAD_BYTES) next += KLFAST_AHEAD_BYTES - unit_bytes;
         ahead = (klfast_ahead){next, in_elements(rows->type, 4 * KLFAST_LINE_BYTES) * array->stride, KLFAST_LINE_BYTES};
+    }
     return ahead;
 }
 
