@@ -119,9 +119,11 @@ cdef enum:
 
 SMALL_WORK = LITTLE_WORK
 
-# Few long rows: so many blocks are shared out at a time, for each thread: their states are then as large as ten blocks.
+# Few long rows: so many blocks are shared out at a time, for each thread. Of single rows, more: their states are then as large
+# as ten blocks.
 cdef enum:
-    BLOCKS_PER_THREAD = 1024
+    BLOCKS_PER_THREAD = 64
+    STATES_PER_THREAD = 1024
 
 
 # What is done to a block, and how what that leaves is joined: one of each pair of functions in kernels.h.
@@ -237,11 +239,12 @@ cdef int walk(klfast_rows *rows, double *results, int n_threads) except -1:
         n_threads = 1
     klfast_plan(rows, n_threads)
     cdef Py_ssize_t blocks = (rows.length + rows.operation.block_length - 1) // rows.operation.block_length
-    cdef Py_ssize_t places = min(blocks, BLOCKS_PER_THREAD * n_threads + 1)  # the longest rows need no more memory than others
+    cdef Py_ssize_t at_a_time = n_threads * max(<Py_ssize_t> BLOCKS_PER_THREAD, STATES_PER_THREAD // rows.strip)
+    cdef Py_ssize_t places = min(blocks, at_a_time + 1)  # the longest rows need no more memory than others
     cdef walked call = walked(rows, results, NULL, NULL, NULL, NULL, NULL, blocks, places, 0, 0, 0, 0, 0)
     cdef bint by_unit = n_threads <= 1 or blocks == 1 or rows.units >= 4 * n_threads
     # enough units at a time that each thread has several blocks: it must not wait for the others at the end of every row
-    cdef Py_ssize_t at_once = rows.units if by_unit else min(rows.units, BLOCKS_PER_THREAD * n_threads // blocks + 1)
+    cdef Py_ssize_t at_once = rows.units if by_unit else min(rows.units, at_a_time // blocks + 1)
     n_threads = <int> max(1, min(<Py_ssize_t> n_threads, at_once if by_unit else at_once * blocks))  # each needs memory
     try:
         call.scratch = <char *> allocated(rows.scratch_bytes * n_threads)

@@ -26,9 +26,10 @@ void klfast_after_fork(void) {
 
 /* How many tasks a thread takes where `next` is the first that nobody has taken; 0 when all are. Many at first: what comes next
  * in memory a thread asks for ahead, but where it begins nothing was asked for, or only by its neighbour. Ever fewer then, so
- * that nobody waits long for a thread that was held up. */
+ * that nobody waits long for a thread that was held up; and never so many that those that take long, which may be side by side,
+ * are all in one share. */
 static ptrdiff_t share_from(const klfast_job *job, ptrdiff_t next) {
-    ptrdiff_t left = job->count - next, share = left / (2 * job->n_threads);
+    ptrdiff_t left = job->count - next, share = left / (4 * job->n_threads);
     return share > 0 ? share : left > 0;
 }
 
